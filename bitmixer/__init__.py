@@ -1,0 +1,39 @@
+"""Networks whose layers change their bit-width at run time.
+
+Names are imported on first use, so that plain-data modules stay usable without loading torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bitmixer.bitwidths import BitAssignment as BitAssignment
+    from bitmixer.bitwidths import BitWidths as BitWidths
+    from bitmixer.capture import capture as capture
+    from bitmixer.convert import convert as convert
+    from bitmixer.data import load_data as load_data
+    from bitmixer.execution import StepwiseRun as StepwiseRun
+    from bitmixer.graph import LayerGraph as LayerGraph
+    from bitmixer.networks import load_network as load_network
+
+_HOMES = {
+    "BitAssignment": "bitmixer.bitwidths",
+    "BitWidths": "bitmixer.bitwidths",
+    "LayerGraph": "bitmixer.graph",
+    "StepwiseRun": "bitmixer.execution",
+    "capture": "bitmixer.capture",
+    "convert": "bitmixer.convert",
+    "load_data": "bitmixer.data",
+    "load_network": "bitmixer.networks",
+}
+
+__all__ = sorted(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bitmixer' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,141 @@
+"""Bit-widths of one site and of a whole network. Plain data: no torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from bitmixer.errors import BitWidthError, UnknownSiteError, did_you_mean
+
+MAX_BITS = 8
+
+
+class BitWidths(NamedTuple):
+    """Bits of a site's weights and of the activations that it reads."""
+
+    weight: int
+    activation: int
+
+    def __str__(self) -> str:
+        return f"w{self.weight}a{self.activation}"
+
+    @classmethod
+    def tied(cls, bits: int) -> BitWidths:
+        """Return the same width for weights and activations."""
+        return cls(bits, bits)
+
+
+def checked_bits(bits: Sequence[int]) -> tuple[int, ...]:
+    """Return the distinct widths, ascending.
+
+    Raises:
+        BitWidthError: None given, or one outside 2..8 (one-bit layers need a binary quantiser).
+    """
+    widths = tuple(sorted(set(bits)))
+    if not widths or any(not 2 <= width <= MAX_BITS for width in widths):
+        raise BitWidthError(
+            f"bit-widths {tuple(bits)}: expected one or more whole numbers from 2 to {MAX_BITS}"
+        )
+    return widths
+
+
+class SiteLike(Protocol):
+    """What an assignment must know of a quantisation site."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def allowed(self) -> tuple[BitWidths, ...]: ...  # noqa: D102
+
+
+def require_allowed(site: SiteLike, widths: BitWidths) -> None:
+    """Check that a site can run at ``widths``.
+
+    Raises:
+        BitWidthError: It cannot.
+    """
+    if widths not in site.allowed:
+        allowed = ", ".join(map(str, site.allowed))
+        raise BitWidthError(f"site {site.name!r} cannot run at {widths}: it allows {allowed}")
+
+
+class BitAssignment(Mapping[str, BitWidths]):
+    """Immutable, hashable map: site name -> BitWidths."""
+
+    __slots__ = ("_hash", "_widths")
+
+    def __init__(self, widths: Mapping[str, BitWidths]) -> None:
+        self._widths = dict(widths)
+        self._hash = hash(frozenset(self._widths.items()))  # equal whatever the order, as mappings are
+
+    def __getitem__(self, site: str) -> BitWidths:
+        return self._widths[site]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._widths)
+
+    def __len__(self) -> int:
+        return len(self._widths)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"BitAssignment({', '.join(f'{site}={widths}' for site, widths in self._widths.items())})"
+
+    @classmethod
+    def uniform(cls, sites: Sequence[SiteLike], bits: int) -> BitAssignment:
+        """Give every site ``bits``; pinned sites (one allowed width) keep theirs.
+
+        Raises:
+            BitWidthError: A site that is not pinned does not allow ``bits``.
+        """
+        return cls({site.name: _uniform_widths(site, BitWidths.tied(bits)) for site in sites})
+
+    @classmethod
+    def random(cls, sites: Sequence[SiteLike], generator: np.random.Generator) -> BitAssignment:
+        """Draw each site's widths evenly from those that it allows."""
+        return cls({site.name: site.allowed[int(generator.integers(len(site.allowed)))] for site in sites})
+
+    @classmethod
+    def from_dict(cls, widths: Mapping[str, Sequence[int]]) -> BitAssignment:
+        """Build from ``{site: (weight, activation)}``, as JSON holds it.
+
+        Raises:
+            BitWidthError: A value is not a pair of whole numbers.
+        """
+        return cls({site: _pair(site, pair) for site, pair in widths.items()})
+
+    def checked(self, sites: Sequence[SiteLike]) -> BitAssignment:
+        """Return this assignment in the order of ``sites``.
+
+        Raises:
+            UnknownSiteError: A name is unknown, or a site has no widths.
+            BitWidthError: A site does not allow its widths.
+        """
+        known = {site.name: site for site in sites}
+        for name in self._widths:
+            if name not in known:
+                raise UnknownSiteError(f"site {name!r} is not in this network: {did_you_mean(name, known)}")
+        for name, site in known.items():
+            if name not in self._widths:
+                raise UnknownSiteError(f"site {name!r} has no widths in this assignment: give every site one")
+            require_allowed(site, self._widths[name])
+        return BitAssignment({name: self._widths[name] for name in known})
+
+
+def _uniform_widths(site: SiteLike, widths: BitWidths) -> BitWidths:
+    if len(site.allowed) == 1:
+        return site.allowed[0]
+    require_allowed(site, widths)
+    return widths
+
+
+def _pair(site: str, pair: object) -> BitWidths:
+    match pair:
+        case [int(weight), int(activation)]:
+            return BitWidths(weight, activation)
+    raise BitWidthError(f"site {site!r}: expected a pair (weight bits, activation bits); got {pair!r}")

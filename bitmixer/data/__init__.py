@@ -1,0 +1,78 @@
+"""Image sets by name, with a named and seeded corruption: ``mnist5k+noise0.4@7``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bitmixer.data import corruption, digits, mnist5k
+from bitmixer.data.images import ImageSet
+from bitmixer.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_LOADERS = {"digits": digits.load, "mnist5k": mnist5k.load}
+DATA_SETS = tuple(_LOADERS)
+
+__all__ = ["DATA_SETS", "DataName", "ImageSet", "load_data", "load_image_set"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataName:
+    """A data set's name and the corruption of its images.
+
+    >>> DataName.parse("mnist5k+noise0.4@7")
+    DataName(base='mnist5k', corruption='noise', severity=0.4, seed=7)
+    """
+
+    base: str
+    corruption: str | None = None
+    severity: float = 0.0
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, name: str) -> DataName:
+        """Read a data name.
+
+        Raises:
+            DataError: The set or the corruption is unknown, or the form is not ``set+kindSEVERITY@SEED``.
+        """
+        base, plus, rest = name.partition("+")
+        if base not in _LOADERS:
+            raise DataError(f"data {name!r}: unknown set {base!r}: {did_you_mean(base, _LOADERS)}")
+        if not plus:
+            return cls(base)
+        kind, severity, seed = corruption.parse(rest, where=f"data {name!r}")
+        return cls(base, kind, severity, seed)
+
+
+def load_image_set(base: str) -> ImageSet:
+    """Return the clean training and test images of a set.
+
+    Raises:
+        DataError: The set is unknown, missing or damaged.
+    """
+    if base not in _LOADERS:
+        raise DataError(f"unknown data set {base!r}: {did_you_mean(base, _LOADERS)}")
+    return _LOADERS[base]()
+
+
+def load_data(name: str) -> tuple[Tensor, Tensor]:
+    """Return the test split as the network takes it.
+
+    Inputs are (n, channels, height, width) in [0, 1], labels (n,). The corruption is a function of the name alone: the same name gives the same pixels.
+
+    Raises:
+        DataError: The name is unknown or the data is missing or damaged.
+    """
+    import torch
+
+    parsed = DataName.parse(name)
+    images = load_image_set(parsed.base)
+    inputs = images.test_inputs
+    if parsed.corruption is not None:
+        inputs = corruption.apply(inputs, parsed.corruption, parsed.severity, parsed.seed)
+    return torch.from_numpy(np.ascontiguousarray(inputs)), torch.from_numpy(images.test_labels)

@@ -1,0 +1,144 @@
+"""Convolution and linear layers that share one set of weights between all their bit-widths."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bitmixer.bitwidths import BitWidths
+from bitmixer.quantizers import NestedWeightQuantizer, StepQuantizer, code_range
+
+EXACT_IN_FLOAT32 = 2**24
+"""Integers up to here are exact in float32, and so is every sum whose partial sums stay below."""
+
+
+class _WeightCodes(NamedTuple):
+    """Integer weights of one width, in the type that holds their accumulators exactly."""
+
+    codes: Tensor
+    step: Tensor
+    version: tuple[int, int]
+
+
+class Site(nn.Module, ABC):
+    """A layer with weights whose bit-widths may be chosen at run time.
+
+    In training, or with a quantiser off, values are rounded but stay real numbers. In evaluation with both
+    on, the layer multiplies integer codes: every partial sum is an exact integer, so the result depends
+    on neither batch size nor memory layout nor threads.
+
+    Args:
+        weight: The layer's weights, shared with the original.
+        bias: The layer's bias, or ``None``.
+        allowed: Widths that the site can run at.
+        signed_input: Whether the input can be negative.
+    """
+
+    def __init__(
+        self,
+        weight: nn.Parameter,
+        bias: nn.Parameter | None,
+        allowed: tuple[BitWidths, ...],
+        *,
+        signed_input: bool,
+    ) -> None:
+        super().__init__()
+        self.weight = weight
+        self.bias = bias
+        self.allowed = allowed
+        self.widths = max(allowed)
+        self.quantize_weights = False
+        self.quantize_activations = False
+        self.calibrating = False
+        self.weight_quantizer = NestedWeightQuantizer([widths.weight for widths in allowed])
+        activation_bits = sorted({widths.activation for widths in allowed})
+        self.activation_quantizer = StepQuantizer(activation_bits, signed=signed_input)
+        self._cached_codes: dict[int, _WeightCodes] = {}
+
+    @abstractmethod
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Multiply inputs with weights, as the original layer does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's result at the current widths."""
+        self.activation_quantizer.bits = self.widths.activation
+        self.weight_quantizer.bits = self.widths.weight
+        if self.calibrating:
+            self.activation_quantizer.calibrate(x)
+        if self.quantize_weights and self.quantize_activations and not self.training:
+            return self._integer_forward(x)
+        if self.quantize_activations:
+            x = self.activation_quantizer(x)
+        weight = self.weight_quantizer(self.weight) if self.quantize_weights else self.weight
+        return self.product(x, weight, self.bias)
+
+    @torch.no_grad()
+    def accumulators(self, x: Tensor) -> Tensor:
+        """Return the exact integer sums of products of codes, before any scaling, held as floats."""
+        self.activation_quantizer.bits = self.widths.activation
+        self.weight_quantizer.bits = self.widths.weight
+        weight = self._weight_codes()
+        codes = self.activation_quantizer.codes(x)
+        return self.product(codes.to(weight.codes.dtype), weight.codes, None)
+
+    @torch.no_grad()
+    def _integer_forward(self, x: Tensor) -> Tensor:
+        scale = self._weight_codes().step * self.activation_quantizer.step()
+        result = self.accumulators(x).to(x.dtype).mul_(scale)
+        return result if self.bias is None else result.add_(self._broadcast(self.bias))
+
+    def _broadcast(self, per_channel: Tensor) -> Tensor:
+        return per_channel.reshape(-1, *([1] * (self.weight.dim() - 2)))
+
+    @torch.no_grad()
+    def _weight_codes(self) -> _WeightCodes:
+        version = (self.weight._version, self.weight_quantizer.log_step._version)
+        cached = self._cached_codes.get(self.widths.weight)
+        if cached is None or cached.version != version:
+            cached = _WeightCodes(self._exact_codes(), self.weight_quantizer.step(), version)
+            self._cached_codes[self.widths.weight] = cached
+        return cached
+
+    def _exact_codes(self) -> Tensor:
+        codes = self.weight_quantizer.codes(self.weight.detach())
+        quantizer = self.activation_quantizer
+        largest_code = max(
+            max(-low, high)
+            for low, high in (code_range(int(b), signed=quantizer.signed) for b in quantizer.log_steps)
+        )
+        largest_sum = float(codes.abs().flatten(1).sum(dim=1, dtype=torch.float64).max()) * largest_code
+        return codes if largest_sum < EXACT_IN_FLOAT32 else codes.double()
+
+    def extra_repr(self) -> str:
+        """Describe the site in a printed network."""
+        return f"{tuple(self.weight.shape)}, widths={self.widths}"
+
+
+class MixedConv2d(Site):
+    """A 2-d convolution whose widths can be switched."""
+
+    def __init__(self, original: nn.Conv2d, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> None:
+        super().__init__(original.weight, original.bias, allowed, signed_input=signed_input)
+        self.stride = original.stride
+        self.padding = original.padding
+        self.dilation = original.dilation
+        self.groups = original.groups
+
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve."""
+        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[arg-type]
+
+
+class MixedLinear(Site):
+    """A linear layer whose widths can be switched."""
+
+    def __init__(self, original: nn.Linear, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> None:
+        super().__init__(original.weight, original.bias, allowed, signed_input=signed_input)
+
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Multiply."""
+        return F.linear(x, weight, bias)

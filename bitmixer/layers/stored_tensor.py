@@ -1,0 +1,35 @@
+"""A tensor that waits in memory: for a shortcut, or as the operand of a join that is not complete."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bitmixer.quantizers import StepQuantizer
+
+
+class StoredTensor(nn.Module):
+    """Rounds a tensor to the width at which hardware stores it.
+
+    Args:
+        bits: Declared width of stored tensors.
+        signed: Whether the tensor can be negative.
+    """
+
+    def __init__(self, bits: int, *, signed: bool) -> None:
+        super().__init__()
+        self.quantize = False
+        self.calibrating = False
+        self.quantizer = StepQuantizer([bits], signed=signed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` as it is read back."""
+        if self.calibrating:
+            self.quantizer.calibrate(x)
+        if not self.quantize:
+            return x
+        if self.training:
+            result: Tensor = self.quantizer(x)
+            return result
+        with torch.no_grad():
+            return self.quantizer.codes(x).mul_(self.quantizer.step())

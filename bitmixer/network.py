@@ -1,0 +1,151 @@
+"""A meta-quantized network: one set of weights, every layer able to switch its bit-width at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor, fx, nn
+
+from bitmixer.bitwidths import BitAssignment, BitWidths
+from bitmixer.layers import ExactAverage, Site, StoredTensor, TransitionalNorm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+NO_CONSUMER = 0
+"""Key of the bits after the last layer."""
+
+
+class NamedSite:
+    """A site under its name, as assignments see it."""
+
+    def __init__(self, name: str, layer: Site) -> None:
+        self.name = name
+        self.layer = layer
+
+    @property
+    def allowed(self) -> tuple[BitWidths, ...]:
+        """Widths that the site can run at."""
+        return self.layer.allowed
+
+
+class MetaQuantizedNetwork(nn.Module):
+    """The twin of an ``nn.Module`` whose layers can change their bit-widths between two forward passes.
+
+    Made by :func:`bitmixer.convert`. It starts with its quantisers off, where it equals the original bit for
+    bit; :meth:`quantize` turns them on.
+
+    Attributes:
+        body: The traced network, with sites, transitional norms and stored tensors in place.
+        sites: The layers with weights, in the order of issue.
+        transitions: For every transitional norm (by name) its producer and key consumer.
+        bits: Widths that sites which are not pinned can take (tied).
+        residual_bits: Width of stored tensors.
+        signed_input: Whether the network's input can be negative.
+    """
+
+    def __init__(
+        self,
+        body: fx.GraphModule,
+        *,
+        sites: Iterable[str],
+        transitions: Mapping[str, tuple[str, str | None]],
+        bits: tuple[int, ...],
+        residual_bits: int,
+        signed_input: bool,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.bits = bits
+        self.residual_bits = residual_bits
+        self.signed_input = signed_input
+        self.sites = tuple(NamedSite(name, _submodule(body, name, Site)) for name in sites)  # type: ignore[type-abstract]
+        self.transitions = dict(transitions)
+        self._norms = [(_submodule(body, n, TransitionalNorm), *pair) for n, pair in transitions.items()]
+        self.assign(self.uniform(max(bits)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits under the current assignment."""
+        result: Tensor = self.body(x)
+        return result
+
+    @property
+    def assignment(self) -> BitAssignment:
+        """The widths of every site."""
+        return BitAssignment({site.name: site.layer.widths for site in self.sites})
+
+    def uniform(self, bits: int) -> BitAssignment:
+        """Return the assignment of ``bits`` to every site that is not pinned."""
+        return BitAssignment.uniform(self.sites, bits)
+
+    def assign(self, assignment: Mapping[str, BitWidths]) -> None:
+        """Switch every site to its widths and every norm to its transition; copies no weights.
+
+        Raises:
+            UnknownSiteError: A name is unknown, or a site is missing.
+            BitWidthError: A site does not allow its widths.
+        """
+        checked = BitAssignment(assignment).checked(self.sites)
+        for site in self.sites:
+            site.layer.widths = checked[site.name]
+        for norm, producer, consumer in self._norms:
+            norm.select(*transition(checked, producer, consumer))
+
+    def quantize(self, *, weights: bool = True, activations: bool = True) -> None:
+        """Turn quantisers on or off. Stored tensors count as activations."""
+        for site in self.sites:
+            site.layer.quantize_weights = weights
+            site.layer.quantize_activations = activations
+        for module in self.body.modules():
+            if isinstance(module, StoredTensor):
+                module.quantize = activations
+            elif isinstance(module, TransitionalNorm | ExactAverage):
+                module.integer = weights and activations
+
+    @torch.no_grad()
+    def calibrate_activations(self, x: Tensor) -> None:
+        """Set all activation steps from one batch that runs with quantisers off."""
+        sites = [site.layer for site in self.sites]
+        before = [(site.quantize_weights, site.quantize_activations) for site in sites]
+        self.quantize(weights=False, activations=False)
+        with self._calibrating():
+            self(x)
+        self.quantize(weights=before[0][0], activations=before[0][1])
+
+    def calibrate_weights(self) -> None:
+        """Set all weight steps from the weights."""
+        for site in self.sites:
+            site.layer.weight_quantizer.calibrate(site.layer.weight)
+
+    def start_transitions(self) -> None:
+        """Let every transition start from its producer's own-width norm."""
+        for norm, _, _ in self._norms:
+            norm.start_transitions_from_diagonal()
+
+    @contextmanager
+    def _calibrating(self) -> Iterator[None]:
+        modules = [module for module in self.body.modules() if isinstance(module, Site | StoredTensor)]
+        for module in modules:
+            module.calibrating = True
+        try:
+            yield
+        finally:
+            for module in modules:
+                module.calibrating = False
+
+
+def transition(assignment: Mapping[str, BitWidths], producer: str, consumer: str | None) -> tuple[int, int]:
+    """Return the key of the norm between two sites."""
+    after = NO_CONSUMER if consumer is None else assignment[consumer].activation
+    return assignment[producer].weight, after
+
+
+def _submodule(body: nn.Module, name: str, kind: type[Kind]) -> Kind:
+    module = body.get_submodule(name)
+    assert isinstance(module, kind)
+    return module

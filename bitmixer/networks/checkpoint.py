@@ -1,0 +1,201 @@
+"""A trained network on disk: ``weights.safetensors``, ``graph.json``, ``checkpoint.json``, ``recipe.yaml``.
+
+``graph.json`` and ``checkpoint.json`` are read without torch; loading never executes code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitmixer.errors import CheckpointError, did_you_mean
+from bitmixer.graph import LayerGraph
+
+if TYPE_CHECKING:
+    from bitmixer.network import MetaQuantizedNetwork
+
+FORMAT_VERSION = 1
+SHIPPED = Path(__file__).parent / "checkpoints"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkForm:
+    """What it takes to build the network again, before its weights are loaded."""
+
+    architecture: str
+    width: int
+    input_channels: int
+    classes: int
+    bits: tuple[int, ...]
+    residual_bits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint's folder and what it says of itself.
+
+    Attributes:
+        path: The folder.
+        name: Name of the checkpoint.
+        form: How to build the network.
+        metrics: Accuracy per uniform width and over random assignments, with data, seed and number of inputs;
+            ``None`` for a geometry without trained weights.
+        weights_sha256: Hash of the weights file; ``None`` without weights.
+    """
+
+    path: Path
+    name: str
+    form: NetworkForm
+    metrics: dict[str, Any] | None
+    weights_sha256: str | None
+
+    @cached_property
+    def graph(self) -> LayerGraph:
+        """The layer graph that was captured from the network."""
+        return LayerGraph.load(self.path / "graph.json")
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of everything that decides what the network computes and costs."""
+        parts = [(self.path / "graph.json").read_bytes(), json.dumps(dataclasses.asdict(self.form)).encode()]
+        return hashlib.sha256(b"\0".join([*parts, (self.weights_sha256 or "").encode()])).hexdigest()
+
+
+def shipped_checkpoints() -> list[str]:
+    """Return the names of the checkpoints that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob("*/checkpoint.json"))
+
+
+def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
+    """Return a checkpoint by its shipped name or its folder; reads no weights and needs no torch.
+
+    Raises:
+        CheckpointError: Not found, damaged, or of another version.
+    """
+    folder = SHIPPED / str(name_or_path)
+    if not (folder / "checkpoint.json").is_file():
+        folder = Path(name_or_path)
+    file = folder / "checkpoint.json"
+    if not file.is_file():
+        hint = did_you_mean(str(name_or_path), shipped_checkpoints())
+        raise CheckpointError(
+            f"network {str(name_or_path)!r} is neither a shipped checkpoint nor a folder with one: {hint}"
+        )
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        version = data["format_version"]
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{file}: format_version {version!r}, expected {FORMAT_VERSION}: train it again"
+            )
+        form = NetworkForm(**{**data["form"], "bits": tuple(data["form"]["bits"])})
+        return Checkpoint(
+            path=folder,
+            name=data["name"],
+            form=form,
+            metrics=data["metrics"],
+            weights_sha256=data["weights_sha256"],
+        )
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{file}: not a checkpoint: {error}") from None
+
+
+def save_checkpoint(
+    folder: Path,
+    network: MetaQuantizedNetwork,
+    graph: LayerGraph,
+    form: NetworkForm,
+    metrics: dict[str, Any] | None,
+    *,
+    name: str,
+    recipe: str | None,
+    with_weights: bool = True,
+) -> Checkpoint:
+    """Write a checkpoint and return it."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "graph.json").write_text(graph.to_json(), encoding="utf-8")
+    weights_sha256 = None
+    if with_weights:
+        tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
+        save_file(tensors, folder / "weights.safetensors")
+        weights_sha256 = _sha256(folder / "weights.safetensors")
+    if recipe is not None:
+        (folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    content = {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "form": dataclasses.asdict(form),
+        "metrics": metrics,
+        "weights_sha256": weights_sha256,
+    }
+    (folder / "checkpoint.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return find_checkpoint(folder)
+
+
+def build(form: NetworkForm) -> MetaQuantizedNetwork:
+    """Return the untrained meta-quantized network of a form."""
+    from bitmixer.convert import convert
+    from bitmixer.networks.registry import create
+
+    original = create(
+        form.architecture, input_channels=form.input_channels, classes=form.classes, width=form.width
+    )
+    return convert(original, form.bits, residual_bits=form.residual_bits, signed_input=False)
+
+
+def load_network(name_or_path: str | Path | Checkpoint) -> MetaQuantizedNetwork:
+    """Return a trained network, ready to run: evaluation mode, quantisers on, highest widths.
+
+    Raises:
+        CheckpointError: Missing, truncated, tampered with, or of another network.
+    """
+    checkpoint = name_or_path if isinstance(name_or_path, Checkpoint) else find_checkpoint(name_or_path)
+    network = build(checkpoint.form)
+    _load_weights(network, checkpoint)
+    network.quantize()
+    return network.eval()
+
+
+def _load_weights(network: MetaQuantizedNetwork, checkpoint: Checkpoint) -> None:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = checkpoint.path / "weights.safetensors"
+    if checkpoint.weights_sha256 is None:
+        raise CheckpointError(f"{checkpoint.path}: {checkpoint.name} is a geometry without trained weights")
+    if not file.is_file():
+        raise CheckpointError(f"{file}: missing; copy the whole checkpoint folder")
+    if _sha256(file) != checkpoint.weights_sha256:
+        raise CheckpointError(
+            f"{file}: truncated or changed: its hash is not the one in checkpoint.json "
+            f"({checkpoint.weights_sha256[:12]}...); copy it again"
+        )
+    try:
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise CheckpointError(f"{file}: not a safetensors file: {error}") from None
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{file}: weights of another network: {str(error).splitlines()[1].strip()}"
+        ) from None
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(
+                f"{file}: tensor {key!r} holds NaN or infinity; train it again or copy it again"
+            )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,124 @@
+"""Learned step size quantisation (LSQ): value = code x step, with the step trained by gradient descent.
+
+Source: Esser et al., "Learned Step Size Quantization", ICLR 2020. Steps are held as logarithms, so that
+they stay positive and an optimiser's learning rate is a relative change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
+    """Return the lowest and the highest code of ``bits``.
+
+    >>> code_range(2, signed=True), code_range(2, signed=False)
+    ((-2, 1), (0, 3))
+    """
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+class _FakeQuantize(torch.autograd.Function):
+    """``step * clip(round(x / step))`` with a straight-through gradient for x and LSQ's for log(step).
+
+    Keeps x / step and the codes instead of recomputing: the gradient of the step is then two dot products.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, log_step: Tensor, low: int, high: int) -> Tensor:
+        step = log_step.exp()
+        ratio = x / step
+        codes = ratio.round().clamp_(low, high)
+        ctx.save_for_backward(ratio, codes, step)
+        ctx.bounds = (low, high)
+        return codes * step
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (gradient,) = gradients
+        ratio, codes, step = ctx.saved_tensors
+        inside, log_step_gradient = lsq_gradients(gradient, ratio, codes, step, ctx.bounds)
+        return inside, log_step_gradient, None, None
+
+
+def lsq_gradients(
+    gradient: Tensor, ratio: Tensor, codes: Tensor, step: Tensor, bounds: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients for the value and for the logarithm of the step.
+
+    d(out)/d(step) is code - ratio inside the range and the code outside (Esser et al., eq. 3), scaled by
+    1/sqrt(elements * highest code) (section 2.2), times the step, because the logarithm is learned.
+    """
+    low, high = bounds
+    inside = gradient * ((ratio >= low) & (ratio <= high))
+    scale = 1.0 / math.sqrt(gradient.numel() * max(high, 1))
+    slope = torch.dot(gradient.flatten(), codes.flatten()) - torch.dot(inside.flatten(), ratio.flatten())
+    return inside, (slope * step * scale).reshape(step.shape)
+
+
+def best_step(values: Tensor, low: int, high: int) -> float:
+    """Return the step with the least mean squared error over ``values``, found on a logarithmic grid."""
+    peak = float(values.abs().max())
+    if peak == 0.0:
+        return 1.0
+    widest = peak / max(high, -low)
+    candidates = widest * torch.logspace(-2.0, 0.05, 48, device=values.device)
+    steps = candidates[:, None]
+    codes = (values[None, :] / steps).round_().clamp_(low, high)
+    errors = (codes * steps - values[None, :]).square_().mean(dim=1)
+    return float(candidates[int(errors.argmin())])
+
+
+def sample(values: Tensor, count: int = 8192) -> Tensor:
+    """Return at most ``count`` evenly spaced elements of a tensor, flat and detached."""
+    flat = values.detach().flatten()
+    return flat[:: max(1, flat.numel() // count)][:count]
+
+
+class StepQuantizer(nn.Module):
+    """Quantises tensors to one of several widths, each with its own learned step.
+
+    Args:
+        widths: Bit-widths it can be set to.
+        signed: Two's complement codes; otherwise codes from 0 up.
+    """
+
+    def __init__(self, widths: Sequence[int], *, signed: bool) -> None:
+        super().__init__()
+        self.signed = signed
+        self.bits = max(widths)
+        self.log_steps = nn.ParameterDict({str(bits): nn.Parameter(torch.zeros(())) for bits in widths})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` rounded to the current width, differentiable."""
+        low, high = code_range(self.bits, signed=self.signed)
+        log_step = self.log_steps[str(self.bits)]
+        result: Tensor = _FakeQuantize.apply(x, log_step, low, high)  # type: ignore[no-untyped-call]
+        return result
+
+    def step(self) -> Tensor:
+        """Return the step of the current width (a scalar tensor)."""
+        step: Tensor = self.log_steps[str(self.bits)].exp()
+        return step
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Return the integer codes of ``x`` at the current width, held as floats."""
+        low, high = code_range(self.bits, signed=self.signed)
+        return (x / self.step()).round_().clamp_(low, high)
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Set every width's step to the one with the least squared error over ``x``."""
+        values = sample(x)
+        for bits, log_step in self.log_steps.items():
+            low, high = code_range(int(bits), signed=self.signed)
+            log_step.fill_(math.log(best_step(values, low, high)))
+
+    def extra_repr(self) -> str:
+        """Describe the quantiser in a printed network."""
+        return f"widths={list(self.log_steps)}, signed={self.signed}"

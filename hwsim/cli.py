@@ -1,0 +1,259 @@
+"""The command line: a thin layer over the package; every command imports what it needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bitmixer.errors import BitmixerError
+from hwsim.errors import HwsimError
+
+app = typer.Typer(
+    name="hwsim",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Simulate a bit-serial accelerator on a hot device, with a real network's outputs.",
+    epilog="Start here: python -m hwsim run thermal_throttle",
+)
+
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for the results [runs/SCENARIO-CONTROLLER-sSEED].")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Change one value: PATH=VALUE in the scenario, profile.PATH=VALUE in its profile."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(help="A scenario's packaged name or path.")],
+    out: Out = None,
+    controller: Annotated[
+        str | None, typer.Option(help="NAME or NAME:option=value, instead of the scenario's.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's.")] = None,
+    sets: Sets = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run one scenario and write its records, summary and figures."""
+    from hwsim import pipeline
+    from hwsim.report.terminal import print_summary
+
+    planned = pipeline.plan(scenario, controller=controller, seed=seed, sets=sets or ())
+    name = f"{planned.scenario.name}-{planned.controller}"
+    folder = out or pipeline.run_folder(Path("runs"), name, planned.scenario.seed)
+    with progress_bar(quiet=quiet or as_json) as progress:
+        summary = pipeline.run(planned, folder, progress=progress)
+    if as_json:
+        print(json.dumps(summary, indent=1))
+    elif not quiet:
+        print_summary(summary)
+        print(f"Results in {folder}")
+    if summary.get("interrupted"):
+        print(f"interrupted: the frames finished so far are in {folder}", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+@app.command()
+def replay(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    frame: Annotated[int | None, typer.Option(help="Only this frame.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute recorded predictions from the records and say whether they hold."""
+    import dataclasses
+
+    from hwsim.errors import InvariantError
+    from hwsim.replay import replay as replay_run
+
+    result = replay_run(folder, frame=frame)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(result)))
+    if result.differing:
+        shown = ", ".join(map(str, result.differing[:10]))
+        raise InvariantError(
+            f"{folder}: predictions of {len(result.differing)} of {result.frames} frames do not hold: {shown}"
+        )
+    if not as_json:
+        print(
+            f"Predictions hold: {result.inputs} inputs in {result.frames} frames under {result.assignments} "
+            f"assignments, {result.mixed_frames} frames with mixed bits."
+        )
+
+
+@app.command()
+def compare(
+    scenario: Annotated[str, typer.Argument(help="A scenario's packaged name or path.")],
+    controllers: Annotated[
+        str, typer.Option(help="Comma-separated; NAME or NAME:option=value.")
+    ] = "static,static:bits=2,hysteresis",
+    replications: Annotated[int, typer.Option(min=1, help="Seeds per controller.")] = 5,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    out: Out = None,
+    sets: Sets = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a scenario under several controllers and seeds, and put them side by side."""
+    from hwsim.replications import compare_controllers
+    from hwsim.report.terminal import print_comparison
+
+    names = [name.strip() for name in controllers.split(",") if name.strip()]
+    folder = out or Path("runs") / f"compare-{Path(scenario).stem}"
+    with progress_bar(quiet=quiet or as_json) as progress:
+        comparison = compare_controllers(
+            scenario,
+            names,
+            replications=replications,
+            jobs=jobs,
+            folder=folder,
+            sets=sets or (),
+            progress=progress,
+        )
+    if as_json:
+        print((folder / "comparison.json").read_text(encoding="utf-8"), end="")
+    elif not quiet:
+        print_comparison(comparison)
+        print(f"Results in {folder}")
+
+
+@app.command()
+def validate(
+    files: Annotated[list[str], typer.Argument(help="Scenarios or profiles: packaged names or paths.")],
+) -> None:
+    """Check scenarios and profiles, with everything that they refer to."""
+    from hwsim.validation import validate_file
+
+    failed = False
+    for name in files:
+        try:
+            print(validate_file(name))
+        except (HwsimError, BitmixerError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
+    if failed:
+        raise typer.Exit(2)
+
+
+profiles_app = typer.Typer(help="The device profiles.", invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(profiles_app, name="profiles")
+
+
+@profiles_app.callback()
+def profiles(context: typer.Context) -> None:
+    """List the packaged device profiles."""
+    if context.invoked_subcommand is None:
+        from hwsim.config.packaged import packaged_names
+        from hwsim.config.profile import count_assumptions, load_profile, provenance
+
+        for name in packaged_names("profiles"):
+            profile = load_profile(name)
+            numbers = len(provenance(profile))
+            print(f"{name}: {profile.description} ({numbers} numbers, {count_assumptions(profile)} assumed)")
+
+
+@profiles_app.command("show")
+def show_profile(name: Annotated[str, typer.Argument(help="Packaged name or path.")]) -> None:
+    """Print every number of a profile with its source, or why it was assumed and in which range."""
+    from hwsim.config.profile import load_profile, provenance
+    from hwsim.report.terminal import print_provenance
+
+    print_provenance(provenance(load_profile(name)))
+
+
+@app.command()
+def controllers() -> None:
+    """List the controllers and their options."""
+    from hwsim.controllers import CONTROLLERS
+
+    for name, registered in CONTROLLERS.items():
+        print(f"{name}: {registered.summary}")
+        for option, field in registered.options.model_fields.items():
+            print(f"    {option} [{field.default}]")
+
+
+@app.command()
+def cost(
+    array: Annotated[str, typer.Option(help="Array model.")] = "bismo",
+    layers: Annotated[Path | None, typer.Option(help="Layer table (CSV).")] = None,
+    network: Annotated[str | None, typer.Option(help="Network, instead of a layer table.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Uniform width for --network [its highest].")] = None,
+    inputs: Annotated[int, typer.Option(min=1, help="Inputs per frame, with --network.")] = 1,
+    profile: Annotated[str, typer.Option(help="Device profile: memory, energy, clock.")] = "bismo_pynq_z1",
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Array parameter: rows=16.")] = None,
+) -> None:
+    """Print cycles, traffic and energy per layer as CSV."""
+    from hwsim.pricing import price
+
+    print(
+        price(
+            array, layers=layers, network=network, bits=bits, inputs=inputs, profile=profile, sets=sets or ()
+        ),
+        end="",
+    )
+
+
+@app.command()
+def schema(kind: Annotated[str, typer.Argument(help="scenario or profile")]) -> None:
+    """Print the JSON schema of a document, for editors."""
+    from bitmixer.errors import did_you_mean
+    from hwsim.config.profile import DeviceProfile
+    from hwsim.config.scenario import Scenario
+    from hwsim.config.schema import json_schema
+    from hwsim.errors import ConfigurationError
+
+    models: dict[str, Any] = {"scenario": Scenario, "profile": DeviceProfile}
+    if kind not in models:
+        raise ConfigurationError(f"unknown document {kind!r}: {did_you_mean(kind, models)}")
+    print(json_schema(models[kind]))
+
+
+@app.command()
+def digest(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Print a hash of a run's records, floats to 12 digits, to compare runs across machines."""
+    from hwsim.records.store import digest as digest_run
+
+    print(digest_run(folder))
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """Yield a function (stage, share done) that draws a bar on stderr, if that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda stage, share: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=1.0)
+        yield lambda stage, share: bar.update(task, description=stage, completed=share)
+
+
+def main() -> None:
+    """Run the command line; errors are one line on stderr and an exit code, never a traceback."""
+    try:
+        app(prog_name="hwsim", standalone_mode=True)
+    except HwsimError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BitmixerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,178 @@
+"""Statistics of several controllers over the same replications: means and 95 % bootstrap intervals.
+
+The bootstrap is the percentile one (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13).
+Every controller sees the same resampled replications and inputs, so that their intervals can be compared.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.errors import RecordsError
+from hwsim.metrics import answers
+from hwsim.records.store import RunFolder
+
+RESAMPLES = 2000
+SEED = 20_240_601
+INTERVAL_PERCENTS = (2.5, 97.5)
+RESAMPLES_AT_ONCE = 100
+"""Bounds the memory that resampled inputs take."""
+
+OF_INPUTS = ("accuracy", "correct_on_time_rate")
+"""Metrics that are means over inputs, so that another test set would change them."""
+
+NOT_COMPARED = ("run_id", "controller", "wall_seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A mean over replications with the ends of its 95 % interval; all null where a run has no value."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+NO_VALUE = Interval(mean=None, low=None, high=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What ``comparison.json`` holds.
+
+    Attributes:
+        scenario: Name of the scenario.
+        replications: Runs per controller.
+        controllers: Controller -> metric -> interval.
+    """
+
+    scenario: str
+    replications: int
+    controllers: Mapping[str, Mapping[str, Interval]]
+
+    def to_json(self) -> str:
+        """Return the text of ``comparison.json``."""
+        return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
+
+    def to_csv(self) -> str:
+        """Return the text of ``comparison.csv``: one row per controller and metric."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["controller", "metric", "mean", "low", "high"])
+        for controller, metrics in self.controllers.items():
+            for metric, interval in metrics.items():
+                writer.writerow([controller, metric, interval.mean, interval.low, interval.high])
+        return text.getvalue()
+
+
+def compare(runs: Mapping[str, Sequence[RunFolder]], *, scenario: str) -> Comparison:
+    """Return means and intervals of every metric of the summaries.
+
+    Intervals resample replications; those of accuracy and correct_on_time_rate resample the inputs of the
+    test set as well. With one replication they come from the inputs alone, and others have no width.
+
+    Args:
+        runs: Label of the controller -> its replications, the same seeds in the same order for all.
+        scenario: Name of the scenario.
+
+    Raises:
+        RecordsError: No runs, unequal numbers of replications or different seeds, or a damaged folder.
+    """
+    replications = _checked_replications(runs)
+    generator = np.random.default_rng(SEED)
+    drawn = generator.integers(replications, size=(RESAMPLES, replications))
+    rates = _resampled_rates(runs, drawn, generator)
+    return Comparison(
+        scenario=scenario,
+        replications=replications,
+        controllers={label: _intervals(folders, drawn, rates[label]) for label, folders in runs.items()},
+    )
+
+
+def _checked_replications(runs: Mapping[str, Sequence[RunFolder]]) -> int:
+    seeds = {label: [folder.manifest["seed"] for folder in folders] for label, folders in runs.items()}
+    if not all(seeds.values()) or not seeds:
+        raise RecordsError(f"nothing to compare: expected one or more runs of each controller, got {seeds}")
+    if len({tuple(of_one) for of_one in seeds.values()}) > 1:
+        told = "; ".join(f"{label}: {of_one}" for label, of_one in seeds.items())
+        raise RecordsError(f"controllers ran with different seeds ({told}): compare runs of the same seeds")
+    return len(next(iter(seeds.values())))
+
+
+def _intervals(
+    folders: Sequence[RunFolder], drawn: NDArray[np.int64], rates: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Interval]:
+    """Return the interval of every metric of one controller."""
+    summaries = [folder.summary for folder in folders]
+    metrics = [name for name in summaries[0] if name not in NOT_COMPARED]
+    intervals = {}
+    for metric in metrics:
+        values = [summary.get(metric) for summary in summaries]
+        if any(value is None for value in values):
+            intervals[metric] = NO_VALUE
+            continue
+        numbers = np.array(values, np.float64)
+        resampled = rates[metric] if metric in rates else numbers[drawn].mean(axis=1)
+        intervals[metric] = _interval(float(numbers.mean()), resampled)
+    return intervals
+
+
+def _interval(mean: float, resampled: NDArray[np.float64]) -> Interval:
+    low, high = np.nanpercentile(resampled, INTERVAL_PERCENTS)
+    # The mean of equal numbers may differ from them in the last digit; it still belongs inside.
+    return Interval(mean=mean, low=min(float(low), mean), high=max(float(high), mean))
+
+
+def _resampled_rates(
+    runs: Mapping[str, Sequence[RunFolder]], drawn: NDArray[np.int64], generator: np.random.Generator
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Return, per controller, the resampled means over inputs; nothing for those without outputs.
+
+    Every run is four counts per input of the test set: right, completed, right and on time, arrived. A
+    resample weighs the inputs by how often each was drawn, and takes the mean over the drawn replications.
+    """
+    flat = {label: [answers(_answered(folder)) for folder in folders] for label, folders in runs.items()}
+    flat = {label: of_one for label, of_one in flat.items() if all(run.right is not None for run in of_one)}
+    everything = [run.input_indices for of_one in flat.values() for run in of_one]
+    known = np.unique(np.concatenate(everything)) if everything else np.empty(0, np.int32)
+    if not len(known):
+        return {label: {} for label in runs}
+    counts = np.stack([_counts(run, known) for of_one in flat.values() for run in of_one])
+    sums = np.concatenate([weights @ counts for weights in _input_weights(len(known), generator)], axis=1)
+    rates: dict[str, dict[str, NDArray[np.float64]]] = {label: {} for label in runs}
+    replications = drawn.shape[1]
+    for place, label in enumerate(flat):
+        own = sums[place * replications : (place + 1) * replications]
+        right, completed, right_on_time, arrived = np.moveaxis(own, -1, 0)
+        for metric, part, whole in zip(OF_INPUTS, (right, right_on_time), (completed, arrived), strict=True):
+            share = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+            rates[label][metric] = share[drawn.T, np.arange(RESAMPLES)].mean(axis=0)
+    return rates
+
+
+def _answered(folder: RunFolder) -> Any:
+    return folder.table("frames", ["status", "input_indices", "predictions", "labels"])
+
+
+def _counts(run: Any, known: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return (inputs, 4): right, completed, right and on time, arrived."""
+    place = np.searchsorted(known, run.input_indices)
+    flags = (run.right, run.completed, run.right & run.on_time, np.ones(len(place)))
+    return np.stack([np.bincount(place, weights=flag, minlength=len(known)) for flag in flags], axis=1)
+
+
+def _input_weights(inputs: int, generator: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+    """Yield (some resamples, inputs): how often each input was drawn."""
+    for _ in range(RESAMPLES // RESAMPLES_AT_ONCE):
+        chosen = generator.integers(inputs, size=(RESAMPLES_AT_ONCE, inputs))
+        chosen += np.arange(RESAMPLES_AT_ONCE)[:, None] * inputs
+        weights = np.bincount(chosen.ravel(), minlength=RESAMPLES_AT_ONCE * inputs)
+        yield weights.reshape(RESAMPLES_AT_ONCE, inputs).astype(np.float64)

@@ -1,0 +1,1 @@
+"""Scenarios and device profiles: YAML files, read into frozen models."""

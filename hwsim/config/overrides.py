@@ -1,0 +1,42 @@
+"""``--set path=value``: changes to a scenario or, where the path begins with ``profile.``, its profile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bitmixer.documents.source import Override, parse
+from hwsim.errors import ConfigurationError
+
+_PROFILE = "profile."
+
+
+def parse_set(item: str) -> Override:
+    """Return what one ``path=value`` says; the value is YAML.
+
+    Raises:
+        ConfigurationError: No path, no ``=``, or a value that is not YAML.
+    """
+    path, equals, text = item.partition("=")
+    path = path.strip()
+    if not equals or not all(path.split(".")):
+        raise ConfigurationError(
+            f"--set {item}: expected PATH=VALUE, for example --set streams.0.deadline='50 ms'"
+        )
+    place = f"--set {path}"
+    return Override(path, parse(text, place).data, place)
+
+
+def split_sets(sets: Sequence[str]) -> tuple[list[Override], list[Override]]:
+    """Return the overrides of the scenario and, without their ``profile.``, those of its profile.
+
+    Raises:
+        ConfigurationError: An item is not ``path=value``.
+    """
+    overrides = [parse_set(item) for item in sets]
+    for_scenario = [override for override in overrides if not override.path.startswith(_PROFILE)]
+    for_profile = [
+        Override(override.path.removeprefix(_PROFILE), override.value, override.place)
+        for override in overrides
+        if override.path.startswith(_PROFILE)
+    ]
+    return for_scenario, for_profile

@@ -1,0 +1,235 @@
+"""The device profile: what a device can do and what it costs; every number is published or openly assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, get_args
+
+from bitmixer.documents.section import KeyPath, Problem, Section, Text
+from bitmixer.documents.source import Override, load_document
+from bitmixer.errors import did_you_mean
+from hwsim.config.packaged import find
+from hwsim.config.quantity import (
+    BitsPerCycle,
+    BitsPerSecond,
+    Celsius,
+    ElementsPerCycle,
+    Hertz,
+    Joules,
+    Kelvin,
+    PerKelvin,
+    Picoseconds,
+    PositiveCount,
+    PositiveFraction,
+    PositivePicoseconds,
+    Quantity,
+    Volts,
+    Watts,
+    quantities,
+)
+from hwsim.config.thermal import ELSEWHERE, Limits, Thermal, Throttling
+
+Action = Literal["binary_mac", "buffer_bit", "array_cycle", "vector_operation", "dram_bit"]
+"""What is counted and costs energy; ``array_cycle`` is a cycle in which the array works."""
+
+
+class BismoArray(Section):
+    """A bit-serial array as BISMO's: ``rows x columns`` dot products of ``depth`` bits in each cycle."""
+
+    kind: Literal["bismo"]
+    rows: Quantity[PositiveCount]
+    depth: Quantity[PositiveCount]
+    columns: Quantity[PositiveCount]
+
+
+class Memory(Section):
+    """The way to DRAM: the slower of the DRAM (peak times efficiency) and the port at the array's clock."""
+
+    dram_peak_bandwidth_bits_per_second: Quantity[BitsPerSecond]
+    dram_efficiency: Quantity[PositiveFraction]
+    port_width_bits_per_cycle: Quantity[BitsPerCycle]
+
+
+class VectorUnit(Section):
+    """The unit that does norms, activations, pools and additions."""
+
+    lanes_elements_per_cycle: Quantity[ElementsPerCycle]
+
+
+class ActionEnergy(Quantity[Joules]):
+    """Energy of one action at the nominal voltage, in joules; several entries may share an action."""
+
+    per: Action
+    heats: Text
+
+
+class ConstantPower(Quantity[Watts]):
+    """Power that is always drawn, in watts."""
+
+    heats: Text
+
+
+class Leakage(Section):
+    """Leakage at a temperature; elsewhere it is ``power * exp(slope * (temperature - at))``."""
+
+    power_watts: Quantity[Watts]
+    at_celsius: Quantity[Celsius]
+    slope_per_kelvin: Quantity[PerKelvin]
+    heats: Text
+
+
+class OperatingPoint(Section):
+    """A clock and the core voltage that it needs."""
+
+    frequency_hertz: Quantity[Hertz]
+    voltage_volts: Quantity[Volts]
+
+
+class OperatingPoints(Section):
+    """The clocks that a controller may ask for, in order of frequency.
+
+    Attributes:
+        nominal_voltage_volts: Voltage for which the profile gives its energies.
+        transition_latency_picoseconds: Pause of the array at a change of point.
+        points: In ascending or descending order of frequency.
+    """
+
+    nominal_voltage_volts: Quantity[Volts]
+    transition_latency_picoseconds: Quantity[Picoseconds]
+    points: tuple[OperatingPoint, ...]
+
+    def contradictions(self) -> Iterator[Problem]:
+        """Yield an empty list and points out of order."""
+        if not self.points:
+            yield Problem(
+                ("points",), "a device needs at least one operating point: add {frequency: ..., voltage: ...}"
+            )
+        frequencies = [point.frequency_hertz for point in self.points]
+        rises = [after.value > before.value for before, after in pairwise(frequencies)]
+        for position, (before, after) in enumerate(pairwise(frequencies), start=1):
+            if after.value == before.value:
+                yield Problem(("points", position, "frequency"), f"{after.text} is given twice: keep one")
+            elif rises[position - 1] != rises[0]:
+                order = "ascending" if rises[0] else "descending"
+                yield Problem(
+                    ("points", position, "frequency"),
+                    f"{after.text} after {before.text} breaks the {order} order before it: sort the points",
+                )
+
+
+class DieTemperatureSensor(Section):
+    """What controllers see of the die's temperature.
+
+    Attributes:
+        period_picoseconds: Time between samples.
+        step_kelvin: Size of one code.
+        noise_kelvin: Standard deviation before quantisation.
+        delay_picoseconds: Age of a sample when it can first be read.
+    """
+
+    period_picoseconds: Quantity[PositivePicoseconds]
+    step_kelvin: Quantity[Kelvin]
+    noise_kelvin: Quantity[Kelvin]
+    delay_picoseconds: Quantity[Picoseconds]
+
+
+class Sensors(Section):
+    """The device's sensors."""
+
+    die_temperature: DieTemperatureSensor
+
+
+class Decision(Section):
+    """What one decision of a controller costs the device."""
+
+    time_picoseconds: Quantity[Picoseconds]
+    energy_joules: Quantity[Joules]
+    heats: Text
+
+
+class DeviceProfile(Section):
+    """One device."""
+
+    schema_version: Literal[1]
+    name: Text
+    description: str = ""
+    array: BismoArray
+    memory: Memory
+    vector_unit: VectorUnit
+    energy: Mapping[Text, ActionEnergy]
+    power: Mapping[Text, ConstantPower]
+    leakage: Leakage
+    operating_points: OperatingPoints
+    thermal: Thermal
+    throttling: Throttling
+    sensors: Sensors
+    decision: Decision
+    limits: Limits
+
+    def contradictions(self) -> Iterator[Problem]:
+        """Yield unknown heated nodes, actions without energy, and caps that are no operating point."""
+        known = [*self.thermal.nodes, ELSEWHERE]
+        for path, node in self._heated():
+            if node not in known:
+                yield Problem((*path, "heats"), f"unknown node {node!r}: {did_you_mean(node, known)}")
+        for action in sorted(set(get_args(Action)) - {entry.per for entry in self.energy.values()}):
+            yield Problem(("energy",), f"no entry for the action {action!r}: add one with 'per: {action}'")
+        clocks = {
+            point.frequency_hertz.value: point.frequency_hertz.text for point in self.operating_points.points
+        }
+        for position, trip in enumerate(self.throttling.trips):
+            if trip.frequency_cap_hertz.value not in clocks:
+                path = ("throttling", "trips", position, "frequency_cap")
+                cap = trip.frequency_cap_hertz.text
+                yield Problem(
+                    path, f"{cap} is no operating point: choose one of {', '.join(clocks.values())}"
+                )
+
+    def _heated(self) -> Iterator[tuple[KeyPath, str]]:
+        for name, entry in self.energy.items():
+            yield ("energy", name), entry.heats
+        for name, power in self.power.items():
+            yield ("power", name), power.heats
+        yield ("leakage",), self.leakage.heats
+        yield ("decision",), self.decision.heats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where one number of a profile comes from; the texts are as the file writes them."""
+
+    path: str
+    value: str
+    range: str
+    source: str | None
+    assumption: str | None
+
+
+def load_profile(name_or_path: str, overrides: Sequence[Override] = ()) -> DeviceProfile:
+    """Read a packaged profile by its name, or any by its path.
+
+    Raises:
+        ConfigurationError: Unknown, unreadable or invalid.
+    """
+    return load_document(find("profiles", name_or_path), DeviceProfile, overrides)
+
+
+def provenance(profile: DeviceProfile) -> tuple[Provenance, ...]:
+    """Return one row per number of the profile, in its order."""
+    return tuple(
+        Provenance(
+            path=path,
+            value=number.text,
+            range=number.range_text,
+            source=number.source,
+            assumption=number.assumption,
+        )
+        for path, number in quantities(profile)
+    )
+
+
+def count_assumptions(profile: DeviceProfile) -> int:
+    """Return how many of the profile's numbers are assumed."""
+    return sum(number.assumption is not None for _, number in quantities(profile))

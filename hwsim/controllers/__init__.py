@@ -1,0 +1,74 @@
+"""Controllers by name; each is one file with its options as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from bitmixer.errors import did_you_mean
+from hwsim.controllers.base import Controller
+from hwsim.controllers.hysteresis import Hysteresis, HysteresisOptions
+from hwsim.controllers.static import Static, StaticOptions
+from hwsim.errors import ConfigurationError
+
+
+class Registered(NamedTuple):
+    """A controller and the model of its options."""
+
+    build: Any
+    options: Any
+    summary: str
+
+
+CONTROLLERS = {
+    "static": Registered(Static, StaticOptions, "one width for the whole run"),
+    "hysteresis": Registered(
+        Hysteresis, HysteresisOptions, "fewer bits when hot or behind, more when cool and idle"
+    ),
+}
+
+
+def build_controller(name: str, options: Mapping[str, Any]) -> Controller:
+    """Return a controller with its options.
+
+    Raises:
+        ConfigurationError: Unknown name or option, or a value out of range.
+    """
+    if name not in CONTROLLERS:
+        raise ConfigurationError(f"unknown controller {name!r}: {did_you_mean(name, CONTROLLERS)}")
+    registered = CONTROLLERS[name]
+    try:
+        controller: Controller = registered.build(registered.options.model_validate(dict(options)))
+    except ValidationError as error:
+        raise ConfigurationError(
+            "\n".join(_problem(name, registered, each) for each in error.errors())
+        ) from None
+    return controller
+
+
+def parse_controller(text: str) -> tuple[str, dict[str, Any]]:
+    """Read ``NAME`` or ``NAME:option=value:option=value``; values are YAML.
+
+    Raises:
+        ConfigurationError: A part is not ``option=value``.
+    """
+    from ruamel.yaml import YAML
+
+    name, *parts = text.split(":")
+    options = {}
+    for part in parts:
+        option, equals, value = part.partition("=")
+        if not equals:
+            raise ConfigurationError(f"controller {text!r}: expected NAME:option=value, got {part!r}")
+        options[option] = YAML(typ="safe").load(value)
+    return name, options
+
+
+def _problem(name: str, registered: Registered, error: Any) -> str:
+    option = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        hint = did_you_mean(option, registered.options.model_fields)
+        return f"controller {name}: unknown option {option!r}: {hint}"
+    return f"controller {name}: option {option!r}: {error['msg']}, got {error['input']!r}"

@@ -1,0 +1,124 @@
+"""The protocol between a controller and the device that it steers.
+
+A controller sees observations, never the plant, and returns decisions. Its state is explicit: the same object
+runs in the simulator, in replay and in tests. What it draws at random comes from the generator it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from bitmixer.bitwidths import BitWidths
+from bitmixer.graph import LayerGraph
+from hwsim.cost import CostTable
+
+Wake = Literal["tick", "frame", "layer"]
+"""When a controller is asked: at a fixed period, before each frame, before each layer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceView:
+    """What a controller may know of the device.
+
+    Attributes:
+        frequencies_hertz: Clocks, fastest first.
+        trip_celsius: Temperatures at which the device throttles itself, ascending.
+        maximum_junction_celsius: Rated limit of the die.
+        decision_picoseconds: Time from an observation to the effect of the decision on it.
+    """
+
+    frequencies_hertz: tuple[int, ...]
+    trip_celsius: tuple[float, ...]
+    maximum_junction_celsius: float
+    decision_picoseconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkView:
+    """What a controller may know of the network.
+
+    Attributes:
+        graph: Its sites and the widths that each allows.
+        costs: Cycles and energy of each site at each width, for a whole frame's inputs.
+    """
+
+    graph: LayerGraph
+    costs: CostTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a controller sees when it is asked.
+
+    Attributes:
+        time_picoseconds: Now.
+        wake: Why it is asked.
+        die_celsius: The sensor's last reading.
+        frequency_hertz: Clock of the array.
+        throttle_cap_hertz: Highest clock that the device allows now.
+        queued_deadlines_picoseconds: Deadlines of the waiting frames, oldest first.
+        frame: Number of the frame on the array; ``None`` if idle.
+        frame_deadline_picoseconds: Its deadline; ``None`` if idle.
+        first_uncommitted: Position of the first site of that frame that can still change; the number of sites
+            where none can, 0 if idle.
+        wanted: (weight, activation) bits that uncommitted sites will get, by position.
+        confidences: Mean top probability of each frame finished since the last observation; empty unless the
+            controller needs outputs.
+    """
+
+    time_picoseconds: int
+    wake: Wake
+    die_celsius: float
+    frequency_hertz: int
+    throttle_cap_hertz: int
+    queued_deadlines_picoseconds: tuple[int, ...]
+    frame: int | None
+    frame_deadline_picoseconds: int | None
+    first_uncommitted: int
+    wanted: tuple[tuple[int, int], ...]
+    confidences: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a controller wants from now on.
+
+    Attributes:
+        widths: Widths of sites, by name; sites that are not named keep what they have.
+        frequency_hertz: Requested clock (the device takes the lower of this and its throttle's cap);
+            ``None`` leaves the request as it is.
+        reason: Why, in a few words, for the records.
+    """
+
+    widths: Mapping[str, BitWidths]
+    frequency_hertz: int | None = None
+    reason: str
+
+
+@runtime_checkable
+class Controller(Protocol):
+    """Decides at run time.
+
+    Attributes:
+        wakes_on: When it is asked.
+        tick_picoseconds: Period of ``tick`` wakes.
+        needs_outputs: Whether it reads the confidence of finished frames.
+    """
+
+    wakes_on: frozenset[Wake]
+    tick_picoseconds: int
+    needs_outputs: bool
+
+    def init(self, device: DeviceView, network: NetworkView) -> tuple[Decision, Any]:
+        """Return the widths to start with (all sites) and the first state."""
+        ...
+
+    def decide(
+        self, observation: Observation, state: Any, generator: np.random.Generator
+    ) -> tuple[Decision | None, Any]:
+        """Return a decision (``None``: nothing changes) and the next state."""
+        ...

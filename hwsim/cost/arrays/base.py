@@ -1,0 +1,115 @@
+"""What every array model answers: cycles and action counts of layers at given bit-widths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitmixer.graph import Layer
+from hwsim.errors import ConfigurationError
+
+Int64Array = NDArray[np.int64]
+
+
+def layer_column(layers: Sequence[Layer], attribute: str, trailing_axes: int) -> Int64Array:
+    """Return one integer attribute of all layers, shape [site, 1, ...] with ``trailing_axes`` ones."""
+    values = np.array([getattr(layer, attribute) for layer in layers], dtype=np.int64)
+    return values.reshape(-1, *(1,) * trailing_axes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerShapes:
+    """Geometry of several layers, one array per dimension, ready to broadcast against bit-widths.
+
+    Every array has shape [site, 1, ...]: the sites first, then one axis of length 1 for each axis of bits.
+
+    Attributes:
+        inputs_per_frame: Inputs that a layer processes under one fetch of its weights.
+    """
+
+    input_channels: Int64Array
+    output_channels: Int64Array
+    kernel_height: Int64Array
+    kernel_width: Int64Array
+    stride: Int64Array
+    groups: Int64Array
+    output_height: Int64Array
+    output_width: Int64Array
+    inputs_per_frame: int
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], *, inputs_per_frame: int, trailing_axes: int) -> LayerShapes:
+        """Collect the geometry of ``layers``, with ``trailing_axes`` axes left free for bit-widths."""
+        return cls(
+            input_channels=layer_column(layers, "input_channels", trailing_axes),
+            output_channels=layer_column(layers, "output_channels", trailing_axes),
+            kernel_height=layer_column(layers, "kernel_height", trailing_axes),
+            kernel_width=layer_column(layers, "kernel_width", trailing_axes),
+            stride=layer_column(layers, "stride", trailing_axes),
+            groups=layer_column(layers, "groups", trailing_axes),
+            output_height=layer_column(layers, "output_height", trailing_axes),
+            output_width=layer_column(layers, "output_width", trailing_axes),
+            inputs_per_frame=inputs_per_frame,
+        )
+
+    @property
+    def group_outputs(self) -> Int64Array:
+        """M of the matrix product: output channels of one group."""
+        return self.output_channels // self.groups
+
+    @property
+    def reduction(self) -> Int64Array:
+        """K of the matrix product: products summed into one result."""
+        return self.kernel_height * self.kernel_width * (self.input_channels // self.groups)
+
+    @property
+    def positions(self) -> Int64Array:
+        """P of the matrix product: output positions of all inputs of the frame."""
+        return self.output_height * self.output_width * self.inputs_per_frame
+
+    @property
+    def macs(self) -> Int64Array:
+        """Multiply-accumulates of the frame."""
+        return self.output_channels * self.reduction * self.positions
+
+
+class ArrayModel(Protocol):
+    """How one kind of array spends cycles; an implementation is a frozen dataclass of its parameters.
+
+    ``weight_bits`` and ``activation_bits`` broadcast against the arrays of ``shapes``: with shapes
+    [site, 1, 1], weight bits [w, 1] and activation bits [a], results have shape [site, w, a].
+    """
+
+    name: ClassVar[str]
+
+    def compute_cycles(
+        self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
+    ) -> Int64Array:
+        """Return the cycles for which each layer occupies the array, memory never late."""
+        ...
+
+    def action_counts(
+        self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
+    ) -> Mapping[str, Int64Array]:
+        """Return how often each layer causes each action (names: ``hwsim.cost.energy.ACTIONS``)."""
+        ...
+
+
+def ceil_divide(dividend: Int64Array, divisor: int) -> Int64Array:
+    """Return the quotient of whole numbers, rounded up."""
+    return -(-dividend // divisor)
+
+
+def check_positive(array: str, **parameters: object) -> None:
+    """Check that an array's parameters are whole numbers from 1.
+
+    Raises:
+        ConfigurationError: One is not.
+    """
+    for name, value in parameters.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"array {array}: {name} = {value!r}: expected a whole number, 1 or more")

@@ -1,0 +1,225 @@
+"""Layer tables: bare shapes with bits, one row per layer, read from CSV and priced one by one."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from bitmixer.bitwidths import BitWidths
+from bitmixer.errors import did_you_mean
+from bitmixer.graph import NETWORK_INPUT, Layer
+from hwsim.cost.arrays.base import ArrayModel, Int64Array, LayerShapes
+from hwsim.cost.energy import EnergyTable
+from hwsim.cost.memory import Memory, Traffic, layer_traffic
+from hwsim.errors import ConfigurationError
+
+MAX_TABLE_BITS = 32
+MAX_TABLE_ELEMENTS = 10**12
+"""Largest multiply-accumulates or elements of one layer: above, 64-bit counts could overflow."""
+
+SIZES = (
+    *("input_channels", "output_channels", "kernel_height", "kernel_width", "stride", "padding"),
+    *("input_height", "input_width", "output_height", "output_width"),
+)
+BITS = ("activation_bits", "weight_bits")
+REQUIRED = ("layer", *SIZES, "macs", *BITS)
+RESULTS = (
+    *("compute_cycles", "total_cycles", "total_cycles_with_prefetch", "memory_stall_cycles"),
+    *("static_bound_cycles", "value_dependent", "energy_joules", "energy_picojoules"),
+    *("dram_bits", "dram_read_bits", "dram_write_bits"),
+    *("weight_buffer_read_bits", "weight_buffer_write_bits"),
+    *("activation_buffer_read_bits", "activation_buffer_write_bits"),
+    *("output_buffer_read_bits", "output_buffer_write_bits"),
+    *("flattened_kernel", "tile_output_size", "tile_input_channels"),
+)
+"""Columns that simulators add to such tables; they are not read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedLayer:
+    """One row of the answer; ``memory_stall_cycles`` = ``total_cycles`` - ``compute_cycles``."""
+
+    layer: str
+    compute_cycles: int
+    total_cycles: int
+    memory_stall_cycles: int
+    dram_bits: int
+    energy_joules: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One line of the file, which knows where its cells stand."""
+
+    path: Path
+    line: int
+    cells: dict[str, str]
+
+    def fail(self, column: str, problem: str) -> NoReturn:
+        before = list(self.cells)[: list(self.cells).index(column)]
+        # Quotation marks are gone here: where cells are quoted, the column is a little to the left.
+        position = 1 + sum(len(self.cells[name]) + 1 for name in before)
+        raise ConfigurationError(f"{self.path}:{self.line}:{position}: {column}: {problem}")
+
+    def integer(self, column: str, *, low: int, high: int) -> int:
+        text = self.cells[column].strip()
+        if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
+            self.fail(column, f"expected a whole number from {low} to {high}, found {text!r}")
+        return int(text)
+
+
+def read_layers(path: Path) -> tuple[Layer, ...]:
+    """Read a layer table as layers that stand alone, each pinned at the bits of its row.
+
+    The columns are those of ``REQUIRED`` and, if layers have groups, ``groups`` (default 1). ``macs`` must
+    be output_height * output_width * kernel_height * kernel_width * input_channels / groups *
+    output_channels. Columns of results (``RESULTS``) are passed over.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or is not such a table; says ``file:line:column``.
+    """
+    return tuple(_layer(row) for row in _rows(path))
+
+
+def price_layers(
+    path: Path, *, array: ArrayModel, memory: Memory, energy_table: EnergyTable, frequency_hertz: int
+) -> list[PricedLayer]:
+    """Price each layer of the table at ``path`` by itself, for one input.
+
+    A bare table says nothing of what lies between layers: weights and input are read once, at the row's
+    bits; outputs are written once, at the row's activation bits; there is no work for the vector unit.
+    Total cycles are max(compute, memory).
+
+    Raises:
+        ConfigurationError: The file cannot be read, or is not a layer table.
+    """
+    layers = read_layers(path)
+    weight_bits, activation_bits = np.array([layer.allowed[0] for layer in layers], dtype=np.int64).T
+    shapes = LayerShapes.of(layers, inputs_per_frame=1, trailing_axes=0)
+    compute = array.compute_cycles(shapes, weight_bits, activation_bits)
+    traffic = _bare_traffic(layers, weight_bits, activation_bits)
+    total = np.maximum(compute, memory.cycles(traffic, frequency_hertz))
+    counts = {**array.action_counts(shapes, weight_bits, activation_bits), "dram_bit": traffic.bits}
+    energy = energy_table.energy_joules(counts)
+    return [
+        PricedLayer(
+            layer=layer.name,
+            compute_cycles=int(compute[position]),
+            total_cycles=int(total[position]),
+            memory_stall_cycles=int(total[position] - compute[position]),
+            dram_bits=int(traffic.bits[position]),
+            energy_joules=float(energy[position]),
+        )
+        for position, layer in enumerate(layers)
+    ]
+
+
+def to_csv(priced: Iterable[PricedLayer]) -> str:
+    """Return the rows as CSV, with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(PricedLayer))
+    writer.writerows(map(astuple, priced))
+    return text.getvalue()
+
+
+def _bare_traffic(layers: Sequence[Layer], weight_bits: Int64Array, activation_bits: Int64Array) -> Traffic:
+    return layer_traffic(
+        layers,
+        inputs_per_frame=1,
+        trailing_axes=0,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        stream_bits=activation_bits,
+        residual_bits=0,
+    )
+
+
+def _rows(path: Path) -> list[_Row]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not a text file in UTF-8 (byte {error.start})") from None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header = next(reader, [])
+        _check_header(path, header)
+        rows = []
+        for cells in filter(None, reader):
+            if len(cells) != len(header):
+                problem = f"{len(cells)} cells, but the header has {len(header)}"
+                raise ConfigurationError(f"{path}:{reader.line_num}:1: {problem}")
+            cells_by_column = dict(zip(header, cells, strict=True))
+            rows.append(_Row(path=path, line=reader.line_num, cells=cells_by_column))
+    except csv.Error as error:
+        raise ConfigurationError(f"{path}:{reader.line_num}:1: not CSV: {error}") from None
+    if not rows:
+        raise ConfigurationError(f"{path}:2:1: no layers below the header: expected one row per layer")
+    return rows
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    known = {*REQUIRED, "groups", *RESULTS}
+    position = 1
+    for index, name in enumerate(header):
+        if name not in known:
+            raise ConfigurationError(
+                f"{path}:1:{position}: unknown column {name!r}: {did_you_mean(name, known)}"
+            )
+        if name in header[:index]:
+            raise ConfigurationError(f"{path}:1:{position}: column {name!r} stands twice: remove one")
+        position += len(name) + 1
+    missing = [name for name in REQUIRED if name not in header]
+    if missing:
+        raise ConfigurationError(
+            f"{path}:1:1: missing column {', '.join(missing)}: add it to the header and rows"
+        )
+
+
+def _layer(row: _Row) -> Layer:
+    if not row.cells["layer"].strip():
+        row.fail("layer", "expected a name, found nothing")
+    sizes = {
+        name: row.integer(name, low=0 if name == "padding" else 1, high=MAX_TABLE_ELEMENTS) for name in SIZES
+    }
+    groups = row.integer("groups", low=1, high=MAX_TABLE_ELEMENTS) if "groups" in row.cells else 1
+    for name in ("input_channels", "output_channels"):
+        if sizes[name] % groups:
+            row.fail(name, f"{sizes[name]} channels do not divide into {groups} groups")
+    weight, activation = (
+        row.integer(f"{n}_bits", low=1, high=MAX_TABLE_BITS) for n in ("weight", "activation")
+    )
+    layer = Layer(
+        name=row.cells["layer"].strip(),
+        kind="linear" if sizes["input_height"] == sizes["input_width"] == 1 else "convolution",
+        **sizes,
+        groups=groups,
+        allowed=(BitWidths(weight, activation),),
+        producers=(NETWORK_INPUT,),
+        consumers=(),
+        key_consumer=None,
+        is_key_consumer=True,
+        stream_write_elements=sizes["output_channels"] * sizes["output_height"] * sizes["output_width"],
+        residual_write_elements=0,
+        residual_read_elements=0,
+        vector_operations=0,
+    )
+    _check_macs(row, layer)
+    return layer
+
+
+def _check_macs(row: _Row, layer: Layer) -> None:
+    macs = row.integer("macs", low=1, high=MAX_TABLE_ELEMENTS)
+    if macs != layer.macs:
+        found = f"output size, kernel, channels and {layer.groups} group(s)"
+        row.fail("macs", f"{macs}, but {found} make {layer.macs}: correct one of them")
+    if layer.input_elements > MAX_TABLE_ELEMENTS:
+        row.fail("input_channels", f"the input has more than {MAX_TABLE_ELEMENTS} elements")

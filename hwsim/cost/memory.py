@@ -1,0 +1,99 @@
+"""DRAM traffic of layers, and the cycles that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitmixer.graph import NETWORK_INPUT, Layer
+from hwsim.cost.arrays.base import Int64Array, ceil_divide, layer_column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Bits read from and written to DRAM; both arrays broadcast to the axes of the question asked."""
+
+    read_bits: Int64Array
+    write_bits: Int64Array
+
+    @property
+    def bits(self) -> Int64Array:
+        """Bits in both directions."""
+        return self.read_bits + self.write_bits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """A DRAM shared by both directions, behind a port with a channel for each.
+
+    Attributes:
+        dram_bandwidth_bits_per_second: Usable bandwidth: the peak times the controller's efficiency.
+        port_bits_per_cycle: Width of one direction of the port, which runs at the array's clock.
+    """
+
+    dram_bandwidth_bits_per_second: float
+    port_bits_per_cycle: int
+
+    def cycles(self, traffic: Traffic, frequency_hertz: int) -> Int64Array:
+        """Return the array cycles that ``traffic`` takes with the array's clock at ``frequency_hertz``.
+
+        The slower of port and DRAM counts: max(ceil(max(read, write) / port), ceil((read + write) * f /
+        bandwidth)). Exact while bits times hertz stay below 2^53; beyond, to one cycle in 10^15.
+        """
+        port = ceil_divide(np.maximum(traffic.read_bits, traffic.write_bits), self.port_bits_per_cycle)
+        dram = np.ceil(traffic.bits * float(frequency_hertz) / self.dram_bandwidth_bits_per_second)
+        slower: Int64Array = np.maximum(port, dram.astype(np.int64))
+        return slower
+
+
+def layer_traffic(
+    layers: Sequence[Layer],
+    *,
+    inputs_per_frame: int,
+    trailing_axes: int,
+    weight_bits: Int64Array,
+    activation_bits: Int64Array,
+    stream_bits: Int64Array,
+    residual_bits: int,
+) -> Traffic:
+    """Return the traffic of one execution of each layer, its norm parameters being on chip.
+
+    Weights are read once per frame, everything else once per input. A layer reads its input at its own
+    activation bits where it is the key consumer of that tensor or reads the network's input (kept at the
+    stem's bits), otherwise as the stored copy at ``residual_bits``.
+
+    Args:
+        layers: The layers; they are the first axis of the result.
+        inputs_per_frame: Inputs that share one fetch of the weights.
+        trailing_axes: Axes of the result after the layers'; the bits broadcast against [layer, ...].
+        weight_bits: Width of the weights.
+        activation_bits: Width of the input, where the layer reads it at its own width.
+        stream_bits: Width at which results leave for the key consumer.
+        residual_bits: Width of stored tensors.
+    """
+    own_bits = np.array([_reads_own_bits(layer) for layer in layers]).reshape(-1, *(1,) * trailing_axes)
+    input_bits = np.where(own_bits, activation_bits, residual_bits)
+    per_input_read = (
+        layer_column(layers, "input_elements", trailing_axes) * input_bits
+        + layer_column(layers, "residual_read_elements", trailing_axes) * residual_bits
+    )
+    per_input_write = (
+        layer_column(layers, "stream_write_elements", trailing_axes) * stream_bits
+        + layer_column(layers, "residual_write_elements", trailing_axes) * residual_bits
+    )
+    return Traffic(
+        read_bits=layer_column(layers, "weights", trailing_axes) * weight_bits
+        + inputs_per_frame * per_input_read,
+        write_bits=inputs_per_frame * per_input_write,
+    )
+
+
+def norm_reload_bits(layers: Sequence[Layer], norm_bits: int, *, trailing_axes: int) -> Int64Array:
+    """Return the bits read to fetch each layer's norm again: a scale and a shift per output channel."""
+    return 2 * norm_bits * layer_column(layers, "output_channels", trailing_axes)
+
+
+def _reads_own_bits(layer: Layer) -> bool:
+    return layer.is_key_consumer or NETWORK_INPUT in layer.producers

@@ -1,0 +1,207 @@
+"""A device as the simulation uses it: the profile's numbers in the terms of the plant and of the costs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitmixer.graph import LayerGraph
+from hwsim.config.profile import DeviceProfile
+from hwsim.config.thermal import AMBIENT
+from hwsim.cost import CostTable, EnergyEntry, EnergyTable, Memory, arrays, cost_table
+from hwsim.cost.arrays import ArrayModel
+from hwsim.plant.ambient import Ambient
+from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
+from hwsim.plant.plant import PlantParameters
+from hwsim.plant.power import ELSEWHERE, Leakage, columns_watts
+from hwsim.plant.sensors import Sensor
+from hwsim.plant.thermal import ThermalNetwork
+from hwsim.plant.throttling import Trip, TripTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionCost:
+    """What one decision of a controller costs.
+
+    Attributes:
+        time_picoseconds: From the observation to the effect.
+        energy_joules: Energy drawn.
+        column: Plant column that it heats.
+    """
+
+    time_picoseconds: int
+    energy_joules: float
+    column: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """One device, built from its profile.
+
+    Attributes:
+        name: The profile's name.
+        array: Cycles and action counts of a layer.
+        memory: The way to DRAM.
+        vector_lanes: Elements per cycle of the vector unit.
+        energy_table: Joules per action at the nominal voltage.
+        operating_points: Clocks and voltages, fastest first.
+        nominal_voltage_volts: Voltage of the energy table.
+        transition_picoseconds: Pause of the array at a change of clock.
+        constant_powers_watts: Power always drawn, by plant column.
+        leakage: Static power that grows with temperature.
+        thermal_network: Heat capacities and conductances.
+        sensor_node: Index of the node that the throttle and the die's sensor look at.
+        trips: Throttling rules.
+        poll_picoseconds: Time between the throttle's looks at the temperature.
+        sensor: The die's temperature sensor.
+        decision: Cost of a decision.
+        maximum_junction_celsius: Rated limit.
+    """
+
+    name: str
+    array: ArrayModel
+    memory: Memory
+    vector_lanes: int
+    energy_table: EnergyTable
+    operating_points: OperatingPoints
+    nominal_voltage_volts: float
+    transition_picoseconds: int
+    constant_powers_watts: tuple[float, ...]
+    leakage: Leakage
+    thermal_network: ThermalNetwork
+    sensor_node: int
+    trips: TripTable
+    poll_picoseconds: int
+    sensor: Sensor
+    decision: DecisionCost
+    maximum_junction_celsius: float
+
+    @property
+    def frequencies_hertz(self) -> tuple[int, ...]:
+        """Clocks, fastest first."""
+        return tuple(point.frequency_hertz for point in self.operating_points.points)
+
+    def cost_table(self, graph: LayerGraph, inputs_per_frame: int) -> CostTable:
+        """Return what each site costs at each width, on this device."""
+        widths = {bits for layer in graph.layers for pair in layer.allowed for bits in pair}
+        return cost_table(
+            graph,
+            widths=tuple(sorted(widths)),
+            inputs_per_frame=inputs_per_frame,
+            array=self.array,
+            memory=self.memory,
+            vector_lanes=self.vector_lanes,
+            energy_table=self.energy_table,
+            nodes=self.thermal_network.nodes,
+            frequencies_hertz=self.frequencies_hertz,
+        )
+
+    def plant_parameters(self, costs: CostTable, ambient: Ambient) -> PlantParameters:
+        """Return the physics; row 0 is idle and row 1 + r is row r of the cost table."""
+        energies = costs.node_energy_joules.reshape(-1, costs.node_energy_joules.shape[-1])
+        return PlantParameters(
+            network=self.thermal_network,
+            ambient=ambient,
+            leakage=self.leakage,
+            constant_powers_watts=np.array(self.constant_powers_watts),
+            energy_rows_joules=np.vstack([np.zeros(energies.shape[1]), energies]),
+        )
+
+
+def build_device(profile: DeviceProfile) -> Device:
+    """Return the device of a valid profile."""
+    network = _thermal_network(profile)
+    columns = (*network.nodes, ELSEWHERE)
+    constant: dict[str, float] = defaultdict(float)
+    for power in profile.power.values():
+        constant[power.heats] += power.value
+    points = profile.operating_points
+    sensor = profile.sensors.die_temperature
+    return Device(
+        name=profile.name,
+        array=arrays.build(
+            profile.array.kind,
+            rows=profile.array.rows.value,
+            depth=profile.array.depth.value,
+            columns=profile.array.columns.value,
+        ),
+        memory=Memory(
+            dram_bandwidth_bits_per_second=profile.memory.dram_peak_bandwidth_bits_per_second.value
+            * profile.memory.dram_efficiency.value,
+            port_bits_per_cycle=profile.memory.port_width_bits_per_cycle.value,
+        ),
+        vector_lanes=profile.vector_unit.lanes_elements_per_cycle.value,
+        energy_table=EnergyTable(
+            entries=tuple(
+                EnergyEntry(name=name, action=entry.per, joules=entry.value, node=entry.heats)
+                for name, entry in profile.energy.items()
+            )
+        ),
+        operating_points=OperatingPoints(
+            points=tuple(
+                OperatingPoint(
+                    frequency_hertz=point.frequency_hertz.value, voltage_volts=point.voltage_volts.value
+                )
+                for point in points.points
+            )
+        ),
+        nominal_voltage_volts=points.nominal_voltage_volts.value,
+        transition_picoseconds=points.transition_latency_picoseconds.value,
+        constant_powers_watts=tuple(columns_watts(network.nodes, constant)),
+        leakage=Leakage(
+            power_watts=profile.leakage.power_watts.value,
+            reference_celsius=profile.leakage.at_celsius.value,
+            slope_per_kelvin=profile.leakage.slope_per_kelvin.value,
+            node=profile.leakage.heats,
+        ),
+        thermal_network=network,
+        sensor_node=network.nodes.index(profile.thermal.sensor_node),
+        trips=TripTable(
+            trips=tuple(
+                Trip(
+                    temperature_celsius=trip.temperature_celsius.value,
+                    resume_celsius=trip.resume_celsius.value,
+                    frequency_cap_hertz=trip.frequency_cap_hertz.value,
+                )
+                for trip in profile.throttling.trips
+            )
+        ),
+        poll_picoseconds=profile.throttling.poll_period_picoseconds.value,
+        sensor=Sensor(
+            period_picoseconds=sensor.period_picoseconds.value,
+            step_kelvin=sensor.step_kelvin.value,
+            noise_kelvin=sensor.noise_kelvin.value,
+            delay_picoseconds=sensor.delay_picoseconds.value,
+        ),
+        decision=DecisionCost(
+            time_picoseconds=profile.decision.time_picoseconds.value,
+            energy_joules=profile.decision.energy_joules.value,
+            column=columns.index(profile.decision.heats),
+        ),
+        maximum_junction_celsius=profile.limits.maximum_junction_temperature_celsius.value,
+    )
+
+
+def _thermal_network(profile: DeviceProfile) -> ThermalNetwork:
+    nodes = tuple(profile.thermal.nodes)
+    conductances = np.zeros((len(nodes), len(nodes)))
+    to_ambient = np.zeros(len(nodes))
+    for link in profile.thermal.links:
+        conductance = 1.0 / link.resistance_kelvin_per_watt.value
+        inner = [nodes.index(end) for end in link.between if end != AMBIENT]
+        if len(inner) == 1:
+            to_ambient[inner[0]] += conductance
+        else:
+            first, second = inner
+            conductances[first, second] += conductance
+            conductances[second, first] += conductance
+    return ThermalNetwork(
+        nodes=nodes,
+        capacities_joules_per_kelvin=np.array(
+            [capacity.value for capacity in profile.thermal.nodes.values()]
+        ),
+        conductances_watts_per_kelvin=conductances,
+        ambient_conductances_watts_per_kelvin=to_ambient,
+    )

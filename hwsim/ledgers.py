@@ -1,0 +1,105 @@
+"""Three ledgers of the energy of a run, from separate state, that must agree.
+
+1. Records: action counts, re-summed from the written layer rows, times the energy table; plus the decisions,
+   constant power and leakage that telemetry holds.
+2. Plant: power times time.
+3. Heat: stored in the nodes, gone to ambient (an analytic integral of temperatures), and what warmed no node.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from hwsim.cost import CostTable
+from hwsim.device import Device
+from hwsim.errors import InvariantError
+from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
+from hwsim.plant.plant import Plant
+from hwsim.simulation.schedule import build_schedule
+
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledgers:
+    """Energy of the whole device over a run, in joules, three times."""
+
+    records_joules: float
+    plant_joules: float
+    heat_joules: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the ledgers as JSON holds them."""
+        return asdict(self)
+
+    def check(self) -> None:
+        """Check that they agree.
+
+        Raises:
+            InvariantError: Two differ by more than 1e-9 of the plant's.
+        """
+        for name, joules in (("records", self.records_joules), ("heat", self.heat_joules)):
+            if not abs(joules - self.plant_joules) <= TOLERANCE * self.plant_joules:
+                raise InvariantError(
+                    f"energy ledgers disagree: {name} {joules!r} J, plant {self.plant_joules!r} J; "
+                    "this is a fault of the simulator, please report the scenario"
+                )
+
+
+def close_ledgers(folder: Path, device: Device, costs: CostTable, plant: Plant) -> Ledgers:
+    """Return the three ledgers of a finished run whose tables are written."""
+    return Ledgers(
+        records_joules=_dynamic_joules(folder, costs, device) + _other_joules(folder, device),
+        plant_joules=plant.plant_energy_joules,
+        heat_joules=math.fsum(
+            (plant.heat_stored_joules, plant.heat_to_ambient_joules, plant.elsewhere_joules)
+        ),
+    )
+
+
+def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
+    """Return counts times table, over every written layer row."""
+    schedule = build_schedule(costs.graph, costs)
+    executions = np.zeros(costs.rows)
+    names = {layer.name: position for position, layer in enumerate(costs.graph.layers)}
+    columns = [
+        "layer", "weight_bits", "activation_bits", "next_activation_bits", "norm_reload",
+        "dynamic_energy_scale",
+    ]  # fmt: skip
+    for batch in pq.ParquetFile(folder / "layers.parquet").iter_batches(columns=columns):
+        layer = batch.column("layer").dictionary_encode()
+        positions = np.array([names[name] for name in layer.dictionary.to_pylist()])[layer.indices.to_numpy()]
+        keys = np.stack([
+            positions,
+            *(batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in columns[1:5]),
+        ])  # fmt: skip
+        distinct, which = np.unique(keys, axis=1, return_inverse=True)
+        weights = np.bincount(which, weights=batch.column("dynamic_energy_scale").to_numpy())
+        for (position, weight, activation, following, reload), times in zip(
+            distinct.T.tolist(), weights, strict=True
+        ):
+            key = activation if schedule.key_consumers[position] < 0 else following
+            row = schedule.row(position, (weight, activation), key, norm_reload=bool(reload))
+            executions[row] += times
+    totals = {action: float(counts.reshape(-1) @ executions) for action, counts in costs.counts.items()}
+    return math.fsum(
+        total * device.energy_table.joules_per_action(action) for action, total in totals.items()
+    )
+
+
+def _other_joules(folder: Path, device: Device) -> float:
+    """Return constant power, leakage and decisions over the run."""
+    telemetry = pq.read_table(
+        folder / "telemetry.parquet", columns=["time_picoseconds", "leakage_watts", "decisions"]
+    )
+    times = telemetry["time_picoseconds"].to_numpy()
+    seconds = np.diff(times) / PICOSECONDS_PER_SECOND
+    leaked = math.fsum(telemetry["leakage_watts"].to_numpy()[1:] * seconds)
+    constant = math.fsum(device.constant_powers_watts) * (int(times[-1]) / PICOSECONDS_PER_SECOND)
+    decided = int(telemetry["decisions"].to_numpy().sum()) * device.decision.energy_joules
+    return math.fsum((constant, leaked, decided))

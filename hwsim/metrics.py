@@ -1,0 +1,217 @@
+"""From records to numbers: pure functions on the tables of a run.
+
+Only the columns that are needed are read, so that millions of layer rows fit in little memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from bitmixer.graph import LayerGraph
+from hwsim.errors import RecordsError
+from hwsim.realised_bits import bit_metrics, ratio, site_positions
+from hwsim.records.store import RunTables, numbers
+
+PICOSECONDS_PER_SECOND = 10**12
+COMPLETED = ("on_time", "late")
+LAYER_TOTALS_COLUMNS = (
+    *("layer", "weight_bits", "activation_bits", "start_picoseconds", "finish_picoseconds"),
+    *("cycles", "dram_bits", "energy_joules", "norm_reload"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """One entry for every input that arrived, in the order of arrival.
+
+    Attributes:
+        input_indices: Positions in the data set's test split.
+        completed: Whether its frame was computed.
+        on_time: Whether that was before the deadline.
+        right: Whether the predicted class is the label; ``None`` in a run without outputs.
+    """
+
+    input_indices: NDArray[np.int32]
+    completed: NDArray[np.bool_]
+    on_time: NDArray[np.bool_]
+    right: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTotals:
+    """One row of ``layers.csv``; the means weigh every execution the same, and are null without any."""
+
+    layer: str
+    executions: int
+    mean_weight_bits: float | None
+    mean_activation_bits: float | None
+    busy_seconds: float
+    cycles: int
+    dram_bits: int
+    energy_joules: float
+    norm_reloads: int
+
+
+def summarise(run: RunTables, graph: LayerGraph, *, wall_seconds: float) -> dict[str, Any]:
+    """Return the content of ``summary.json``.
+
+    Rates and means whose denominator is zero are ``None``, as is what needs outputs in a run without them.
+
+    Args:
+        run: The records.
+        graph: The network that ran.
+        wall_seconds: Time that the simulation took on this machine.
+
+    Raises:
+        RecordsError: The tables contradict one another or the graph.
+    """
+    frames, device = _frame_metrics(run), _device_metrics(run)
+    energy_per_input = ratio(device["energy_joules"], frames["inputs_completed"])
+    return {
+        "run_id": run.manifest["run_id"],
+        "controller": run.manifest["controller"],
+        **frames,
+        **device,
+        "energy_per_input_joules": energy_per_input,
+        **bit_metrics(run, graph),
+        "wall_seconds": wall_seconds,
+    }
+
+
+def answers(frames: pa.Table) -> Answers:
+    """Return what became of every input.
+
+    Args:
+        frames: Columns status, input_indices, predictions and labels.
+
+    Raises:
+        RecordsError: A completed frame has more or fewer predictions than inputs.
+    """
+    inputs_per_frame = numbers(pc.list_value_length(frames.column("input_indices")))
+    completed_frames = pc.is_in(frames.column("status"), value_set=pa.array(COMPLETED))
+    on_time_frames = pc.equal(frames.column("status"), "on_time")
+    completed = np.repeat(numbers(completed_frames), inputs_per_frame)
+    right = None
+    if len(pc.list_flatten(frames.column("labels"))):
+        done = frames.filter(completed_frames)
+        predictions, labels = (
+            numbers(pc.list_flatten(done.column(name))) for name in ("predictions", "labels")
+        )
+        if not len(predictions) == len(labels) == completed.sum():
+            raise RecordsError(
+                f"frames.parquet: {completed.sum()} inputs completed, but {len(predictions)} predictions and "
+                f"{len(labels)} labels; expected one of each per input: run it again"
+            )
+        right = np.zeros(len(completed), np.bool_)
+        right[completed] = predictions == labels
+    return Answers(
+        input_indices=numbers(pc.list_flatten(frames.column("input_indices"))),
+        completed=completed,
+        on_time=np.repeat(numbers(on_time_frames), inputs_per_frame),
+        right=right,
+    )
+
+
+def layer_totals(layers: pa.Table, graph: LayerGraph) -> list[LayerTotals]:
+    """Return the rows of ``layers.csv``: totals over all executions, in the order of issue.
+
+    Args:
+        layers: The columns in ``LAYER_TOTALS_COLUMNS``.
+        graph: The network that ran.
+
+    Raises:
+        RecordsError: A row's layer is not in the graph.
+    """
+    positions = site_positions(layers, graph)
+    executions = np.bincount(positions, minlength=len(graph.layers))
+
+    def total(values: NDArray[Any]) -> NDArray[Any]:
+        return np.bincount(positions, weights=values, minlength=len(graph.layers))
+
+    columns = {name: numbers(layers.column(name)) for name in LAYER_TOTALS_COLUMNS if name != "layer"}
+    busy = total(columns["finish_picoseconds"] - columns["start_picoseconds"]) / PICOSECONDS_PER_SECOND
+    totals = {name: total(values) for name, values in columns.items()}
+    return [
+        LayerTotals(
+            layer=layer.name,
+            executions=int(executions[position]),
+            mean_weight_bits=ratio(totals["weight_bits"][position], executions[position]),
+            mean_activation_bits=ratio(totals["activation_bits"][position], executions[position]),
+            busy_seconds=float(busy[position]),
+            cycles=int(totals["cycles"][position]),
+            dram_bits=int(totals["dram_bits"][position]),
+            energy_joules=float(totals["energy_joules"][position]),
+            norm_reloads=int(totals["norm_reload"][position]),
+        )
+        for position, layer in enumerate(graph.layers)
+    ]
+
+
+def _frame_metrics(run: RunTables) -> dict[str, Any]:
+    columns = [
+        "status",
+        "arrival_picoseconds",
+        "finish_picoseconds",
+        "input_indices",
+        "predictions",
+        "labels",
+    ]
+    frames = run.table("frames", columns)
+    status = frames.column("status")
+    completed = numbers(pc.is_in(status, value_set=pa.array(COMPLETED)))
+    arrived = len(frames)
+    took = numbers(frames.column("finish_picoseconds")) - numbers(frames.column("arrival_picoseconds"))
+    p50, p99 = _percentiles(took[completed] / PICOSECONDS_PER_SECOND, (50, 99))
+    inputs = answers(frames)
+    inputs_completed = int(inputs.completed.sum())
+    missed = arrived - int(numbers(pc.equal(status, "on_time")).sum())
+    accuracy = correct_on_time_rate = None
+    if inputs.right is not None:
+        accuracy = ratio(inputs.right.sum(), inputs_completed)
+        correct_on_time_rate = ratio((inputs.right & inputs.on_time).sum(), len(inputs.right))
+    return {
+        "frames_arrived": arrived,
+        "frames_completed": int(completed.sum()),
+        "frames_dropped": arrived - int(completed.sum()),
+        "inputs_completed": inputs_completed,
+        "accuracy": accuracy,
+        "correct_on_time_rate": correct_on_time_rate,
+        "latency_p50_seconds": p50,
+        "latency_p99_seconds": p99,
+        "deadline_miss_rate": ratio(missed, arrived),
+    }
+
+
+def _device_metrics(run: RunTables) -> dict[str, Any]:
+    limits = run.manifest["limits"]
+    die = f"{limits['sensor_node']}_celsius"
+    columns = ["time_picoseconds", die, "throttle_cap_hertz", "power_watts", "decisions", "busy_share"]
+    telemetry = run.table("telemetry", columns)
+    if not len(telemetry):
+        raise RecordsError("telemetry.parquet: no rows; expected one per period of telemetry: run it again")
+    time, temperature, cap, power, decisions, busy = (numbers(telemetry.column(name)) for name in columns)
+    # Means are over the time before their row; a state such as the cap holds from its row on.
+    before = np.diff(time, prepend=0) / PICOSECONDS_PER_SECOND
+    after = np.diff(time, append=time[-1]) / PICOSECONDS_PER_SECOND
+    simulated = int(time[-1]) / PICOSECONDS_PER_SECOND
+    return {
+        "energy_joules": float(power @ before),
+        "peak_die_temperature_celsius": float(temperature.max()),
+        "throttled_seconds": float(before[cap < limits["maximum_frequency_hertz"]].sum()),
+        "busy_share": ratio(float(busy @ before), simulated),
+        "decisions": int(decisions.sum()),
+        "simulated_seconds": simulated,
+    }
+
+
+def _percentiles(values: NDArray[np.float64], percents: Sequence[int]) -> list[float | None]:
+    return (
+        [float(value) for value in np.percentile(values, percents)] if len(values) else [None] * len(percents)
+    )

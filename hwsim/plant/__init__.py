@@ -1,0 +1,1 @@
+"""The plant: all physics that is controlled. Knows nothing of networks, arrays or controllers."""

@@ -1,0 +1,1 @@
+"""What a run leaves behind: one folder of parquet tables, a manifest and a summary."""

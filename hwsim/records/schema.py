@@ -1,0 +1,114 @@
+"""Columns of the four tables of a run; every column's metadata says its unit and meaning.
+
+Times are int64 picoseconds since the start of the run; energies are joules.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+NO_TIME = -1
+"""Stands for a time that never came (a dropped frame has no start)."""
+
+
+def _table(*columns: tuple[str, pa.DataType, str, str]) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field(name, kind, nullable=False, metadata={"unit": unit, "meaning": meaning})
+            for name, kind, unit, meaning in columns
+        ]
+    )
+
+
+FRAMES = _table(
+    ("frame", pa.int64(), "", "number of the frame, in the order of arrival"),
+    ("stream", pa.string(), "", "name of the stream"),
+    ("status", pa.string(), "", "on_time, late, dropped_queue, dropped_deadline or aborted"),
+    ("data", pa.string(), "", "data set of the inputs, corruption included"),
+    ("network_version", pa.int32(), "", "0 is the checkpoint as loaded"),
+    ("final_attempt", pa.int32(), "", "attempt that the predictions come from"),
+    ("arrival_picoseconds", pa.int64(), "ps", "when the frame arrived"),
+    ("start_picoseconds", pa.int64(), "ps", "when its first layer was issued; -1 if never"),
+    ("finish_picoseconds", pa.int64(), "ps", "when its last layer was done, or it was dropped"),
+    ("deadline_picoseconds", pa.int64(), "ps", "when it was due"),
+    ("input_indices", pa.list_(pa.int32()), "", "inputs, as positions in the data set's test split"),
+    ("predictions", pa.list_(pa.int32()), "", "predicted classes; empty if dropped or without outputs"),
+    ("labels", pa.list_(pa.int32()), "", "true classes; empty without outputs"),
+    (
+        "energy_joules",
+        pa.float64(),
+        "J",
+        "dynamic energy of the frame's layers (not idle power, not leakage)",
+    ),
+)
+
+LAYERS = _table(
+    ("frame", pa.int64(), "", "number of the frame"),
+    ("stream", pa.string(), "", "name of the stream"),
+    ("attempt", pa.int32(), "", "0 is the first"),
+    ("purpose", pa.string(), "", "inference, rerun, probe or training"),
+    ("network_version", pa.int32(), "", "0 is the checkpoint as loaded"),
+    ("layer", pa.string(), "", "quantisation site"),
+    ("weight_bits", pa.int8(), "bit", "weight bits that the array used"),
+    ("activation_bits", pa.int8(), "bit", "activation bits that the array used"),
+    (
+        "next_activation_bits",
+        pa.int8(),
+        "bit",
+        "activation bits of the key consumer, at which results drained",
+    ),
+    ("norm_reload", pa.bool_(), "", "whether norm parameters were fetched again, as the transition changed"),
+    ("start_picoseconds", pa.int64(), "ps", "when the layer was issued"),
+    ("finish_picoseconds", pa.int64(), "ps", "when it was done"),
+    ("cycles", pa.int64(), "cycle", "cycles of the array's clock"),
+    ("dram_bits", pa.int64(), "bit", "bits read from and written to DRAM"),
+    (
+        "dynamic_energy_scale",
+        pa.float64(),
+        "",
+        "factor of the voltage on dynamic energy, averaged over the layer",
+    ),
+    ("energy_joules", pa.float64(), "J", "dynamic energy"),
+)
+
+DECISIONS = _table(
+    ("time_picoseconds", pa.int64(), "ps", "when the controller was asked"),
+    ("effective_picoseconds", pa.int64(), "ps", "when its decision took effect"),
+    ("frame", pa.int64(), "", "frame on the array then; -1 if none"),
+    ("next_layer", pa.string(), "", "first layer that it could bind; empty: the next frame's first"),
+    ("changed_sites", pa.int32(), "", "sites whose wanted widths changed"),
+    ("bits_before", pa.float64(), "bit", "mean wanted weight bits before, weighted by multiply-accumulates"),
+    ("bits_after", pa.float64(), "bit", "the same after"),
+    ("assignment", pa.string(), "", "JSON: site -> [weight, activation] of all sites; empty if unchanged"),
+    ("frequency_hertz", pa.int64(), "Hz", "requested clock; 0 if none"),
+    ("reason", pa.string(), "", "why, in the controller's words"),
+)
+
+
+def telemetry_schema(nodes: tuple[str, ...]) -> pa.Schema:
+    """Return the columns of ``telemetry.parquet`` for a device with these thermal nodes.
+
+    Means and sums are over the time since the row before.
+    """
+    temperatures = [
+        (f"{node}_celsius", pa.float64(), "degC", f"true temperature of the {node}") for node in nodes
+    ]
+    return _table(
+        ("time_picoseconds", pa.int64(), "ps", "time of the row"),
+        ("ambient_celsius", pa.float64(), "degC", "air around the device"),
+        *temperatures,
+        ("die_reading_celsius", pa.float64(), "degC", "what the die's sensor says"),
+        ("frequency_hertz", pa.int64(), "Hz", "clock of the array"),
+        ("throttle_cap_hertz", pa.int64(), "Hz", "highest clock that the throttle allows"),
+        ("power_watts", pa.float64(), "W", "mean power of the whole device"),
+        ("leakage_watts", pa.float64(), "W", "mean leakage"),
+        ("decisions", pa.int32(), "", "times the controller was asked"),
+        ("busy_share", pa.float64(), "", "share of the time in which the array worked"),
+        ("queued_frames", pa.int32(), "", "frames waiting"),
+        (
+            "wanted_weight_bits",
+            pa.float64(),
+            "bit",
+            "mean wanted weight bits, weighted by multiply-accumulates",
+        ),
+    )

@@ -1,0 +1,133 @@
+"""The figures of one run: what happened over time, where energy and time went, which bits ran where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hwsim.metrics import LAYER_TOTALS_COLUMNS, LayerTotals, layer_totals
+from hwsim.records.store import RunFolder
+from hwsim.report.bits_figure import draw_bit_map
+from hwsim.report.panels import draw_bits, draw_clock, draw_misses, draw_queue, draw_temperature
+from hwsim.report.style import (
+    BLUE,
+    GREEN,
+    INK,
+    VERMILION,
+    label_right,
+    name_margin,
+    percent,
+    save,
+    styled,
+    titled_figure,
+)
+
+LAYER_ROW_INCHES = 0.2
+
+
+def write_run_figures(run: RunFolder) -> list[Path]:
+    """Write ``timeline.svg``, ``layers.svg`` and ``bits.svg`` into the run's ``figures`` folder.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        RecordsError: A file of the run is missing or damaged.
+    """
+    drawn = {"timeline": draw_timeline, "layers": draw_layers, "bits": draw_bit_map}
+    with styled():
+        return [save(draw(run), run.path / "figures" / f"{name}.svg") for name, draw in drawn.items()]
+
+
+def draw_timeline(run: RunFolder) -> Figure:
+    """Return the device's heat, clock, bits, queue and misses over one axis of time."""
+    manifest, summary = run.manifest, run.summary
+    figure = titled_figure(
+        f"{manifest['network']} under “{manifest['controller']}”: the run over time",
+        f"The die peaked at {summary['peak_die_temperature_celsius']:.1f} °C; "
+        f"the clock was throttled for {summary['throttled_seconds']:.4g} s; "
+        f"{percent(summary['deadline_miss_rate'] or 0)} of the frames were late or dropped.",
+        height_inches=8.2,
+    )
+    grid = figure.add_gridspec(
+        5,
+        1,
+        left=0.085,
+        right=0.825,
+        top=0.915,
+        bottom=0.06,
+        hspace=0.16,
+        height_ratios=(2, 1, 1.2, 0.7, 0.8),
+    )
+    rows: list[Axes] = []
+    for place, draw in enumerate((draw_temperature, draw_clock, draw_bits, draw_queue, draw_misses)):
+        axes = figure.add_subplot(grid[place], sharex=rows[0] if rows else None)
+        label_right(axes, draw(axes, run))
+        axes.tick_params(labelbottom=place == 4)
+        rows.append(axes)
+    rows[-1].set_xlabel("time since the start of the run (s)")
+    rows[-1].set_xlim(0, summary["simulated_seconds"])
+    figure.align_ylabels(rows)
+    return figure
+
+
+def draw_layers(run: RunFolder) -> Figure:
+    """Return mean bits, energy and time of every layer."""
+    totals = layer_totals(run.table("layers", LAYER_TOTALS_COLUMNS), run.graph)
+    height = 1.35 + LAYER_ROW_INCHES * len(totals)
+    figure = titled_figure(
+        f"{run.manifest['network']}: bits, energy and time of every layer",
+        f"Whole run, controller “{run.manifest['controller']}”; layers in the order of issue.",
+        height_inches=height,
+    )
+    grid = figure.add_gridspec(
+        1,
+        3,
+        left=name_margin(run.graph.index) + 0.02,
+        right=0.96,
+        top=1 - 0.85 / height,
+        bottom=0.5 / height,
+        wspace=0.08,
+        width_ratios=(1, 1.2, 1.2),
+    )
+    bits = figure.add_subplot(grid[0])
+    energy, time = (figure.add_subplot(grid[place], sharey=bits) for place in (1, 2))
+    _draw_mean_bits(bits, totals)
+    _draw_shares(energy, [row.energy_joules for row in totals], "dynamic energy", "J", VERMILION)
+    _draw_shares(time, [row.busy_seconds for row in totals], "time on the array", "s", GREEN)
+    bits.set_yticks(range(len(totals)), [row.layer for row in totals])
+    bits.set_ylim(len(totals) - 0.4, -0.6)
+    for axes in (energy, time):
+        axes.tick_params(left=False, labelleft=False)
+    return figure
+
+
+def _draw_mean_bits(axes: Axes, totals: list[LayerTotals]) -> None:
+    places = np.arange(len(totals))
+    weight, activation = (
+        np.array([getattr(row, f"mean_{kind}_bits") for row in totals], np.float64)  # null is nan: not drawn
+        for kind in ("weight", "activation")
+    )
+    axes.plot(activation, places, "o", markersize=7, markerfacecolor="none", color=INK)
+    axes.plot(weight, places, "o", markersize=4, color=BLUE)
+    axes.set_xlim(0, 8.8)
+    axes.set_xlabel("mean bits")
+    axes.set_title("● weights   ○ activations", fontsize=9)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+
+
+def _draw_shares(axes: Axes, values: list[float], label: str, unit: str, colour: str) -> None:
+    """Draw bars with each one's share of the sum beside it."""
+    whole = sum(values) or 1.0
+    bars = axes.barh(range(len(values)), values, height=0.68, color=colour)
+    axes.bar_label(
+        bars, [percent(round(value / whole, 3)) for value in values], padding=3, fontsize=8, color=INK
+    )
+    axes.set_xlim(0, max([*values, 1e-12]) * 1.18)
+    axes.set_xlabel(f"{label} ({unit})")
+    axes.set_title(f"in all {sum(values):.4g} {unit}", fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(4))

@@ -1,0 +1,147 @@
+"""Tables in the terminal, for people; colours appear only where the terminal has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hwsim.comparison import Comparison, Interval
+
+NO_VALUE = "-"
+Format = Callable[[float], str]
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _scaled(unit: str, scale: float = 1, digits: int = 2) -> Format:
+    return lambda value: f"{value * scale:,.{digits}f} {unit}"
+
+
+def _bare(scale: float = 1, digits: int = 1) -> Format:
+    return lambda value: f"{value * scale:,.{digits}f}"
+
+
+SECTIONS: Mapping[str, Mapping[str, tuple[str, Format]]] = {
+    "Answers": {
+        "correct_on_time_rate": ("inputs answered right and on time, of all that arrived", _percent),
+        "accuracy": ("inputs answered right, of those completed", _percent),
+        "inputs_completed": ("inputs completed", _number),
+    },
+    "Frames": {
+        "frames_arrived": ("arrived", _number),
+        "frames_completed": ("completed", _number),
+        "frames_dropped": ("dropped", _number),
+        "deadline_miss_rate": ("late or dropped", _percent),
+        "latency_p50_seconds": ("from arrival to finish, median", _scaled("ms", 1e3)),
+        "latency_p99_seconds": ("from arrival to finish, 99th percentile", _scaled("ms", 1e3)),
+    },
+    "Energy and heat": {
+        "energy_per_input_joules": ("energy per completed input, whole device", _scaled("mJ", 1e3, 3)),
+        "energy_joules": ("energy, whole device", _scaled("J")),
+        "peak_die_temperature_celsius": ("hottest the die got", _scaled("°C", digits=1)),
+        "throttled_seconds": ("time at a throttled clock", _scaled("s")),
+        "busy_share": ("share of the time that the array worked", _percent),
+    },
+    "Bits": {
+        "mean_weight_bits": ("mean weight bits, by multiply-accumulates", _scaled("bits")),
+        "mean_activation_bits": ("mean activation bits, by multiply-accumulates", _scaled("bits")),
+        "decisions": ("times the controller was asked", _number),
+        "bit_switches": ("times a layer ran at other bits than before", _number),
+        "mid_frame_switches": ("decisions that changed a frame in mid-stream", _number),
+        "mixed_frames": ("frames whose layers ran at different bits", _number),
+    },
+    "Time": {
+        "simulated_seconds": ("simulated", _scaled("s")),
+        "wall_seconds": ("taken on this machine", _scaled("s")),
+    },
+}
+"""Heading -> metric -> (what it is, how its value is written)."""
+
+COMPARED: Mapping[str, tuple[str, Format]] = {
+    "correct_on_time_rate": ("right and\non time %", _bare(100)),
+    "accuracy": ("right of\ndone %", _bare(100)),
+    "deadline_miss_rate": ("late or\nlost %", _bare(100)),
+    "energy_per_input_joules": ("mJ per\ninput", _bare(1e3, 2)),
+    "peak_die_temperature_celsius": ("hottest\n°C", _bare()),
+    "throttled_seconds": ("throttled\ns", _bare()),
+}
+"""Metric -> (heading of its column, how its value is written)."""
+
+
+def print_summary(summary: Mapping[str, Any], *, console: Console | None = None) -> None:
+    """Print what a run came to: a verdict, then every metric with its unit.
+
+    Args:
+        summary: Content of ``summary.json``.
+        console: Where to; stdout by default.
+    """
+    console = console or Console(highlight=False)
+    console.print(f"[bold]{summary['controller']}[/bold] (run {summary['run_id']})")
+    console.print(verdict(summary))
+    for heading, metrics in SECTIONS.items():
+        table = Table(title=heading, title_justify="left", title_style="bold", box=None, show_header=False)
+        table.add_column(justify="right", min_width=12)
+        table.add_column()
+        for metric, (what, written) in metrics.items():
+            if metric in summary:
+                table.add_row(_written(summary[metric], written), what)
+        console.print()
+        console.print(table)
+
+
+def print_comparison(comparison: Comparison, *, console: Console | None = None) -> None:
+    """Print the metrics that matter most, one row per controller.
+
+    Args:
+        comparison: The statistics.
+        console: Where to; stdout by default.
+    """
+    console = console or Console(highlight=False)
+    runs = f"{comparison.replications} run{'s' * (comparison.replications > 1)} of each controller"
+    console.print(f"[bold]{comparison.scenario}[/bold]: means of {runs}, with 95 % intervals")
+    table = Table(box=None, padding=(0, 0, 1, 1), pad_edge=False)
+    table.add_column("controller")
+    for heading, _ in COMPARED.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for controller, metrics in comparison.controllers.items():
+        cells = [_with_interval(metrics[metric], written) for metric, (_, written) in COMPARED.items()]
+        table.add_row(controller, *cells)
+    console.print(table)
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """Return one or two sentences that say what the run came to."""
+    right, missed = summary["correct_on_time_rate"], summary["deadline_miss_rate"]
+    if missed is None:
+        return "No frame arrived: lengthen the run, or let frames arrive sooner."
+    energy = summary["energy_per_input_joules"]
+    first = (
+        f"{_percent(right)} of the inputs that arrived were answered right and on time"
+        if right is not None
+        else f"{_percent(1 - missed)} of the frames that arrived were done on time"
+    )
+    cost = "none was completed" if energy is None else f"each completed input cost {energy * 1e3:.3f} mJ"
+    throttled = summary["throttled_seconds"] / summary["simulated_seconds"]
+    heat = f"and was throttled {_percent(throttled)} of the time" if throttled else "and was never throttled"
+    return f"{first}; {cost}. The die peaked at {summary['peak_die_temperature_celsius']:.1f} °C {heat}."
+
+
+def _written(value: float | None, written: Format) -> str:
+    return NO_VALUE if value is None else written(value)
+
+
+def _with_interval(interval: Interval, written: Format) -> str:
+    """Return the mean, and below it the interval where it has a width that shows."""
+    if interval.mean is None or interval.low is None or interval.high is None:
+        return NO_VALUE
+    mean, low, high = (written(value) for value in (interval.mean, interval.low, interval.high))
+    return mean if low == high else f"{mean}\n{low}-{high}"

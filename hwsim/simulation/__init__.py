@@ -1,0 +1,1 @@
+"""The discrete-event simulation: frames arrive, the accelerator runs them, a controller decides."""

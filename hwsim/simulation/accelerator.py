@@ -1,0 +1,212 @@
+"""The accelerator: takes frames from the queue and runs them layer by layer.
+
+A layer's widths are committed when the layer before it is issued, or earlier when a layer is issued whose
+norm is keyed by them: the accelerator requantises results for their key consumer as they drain. What is
+not committed follows the controller's wishes, in the middle of a frame too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import simpy
+
+from bitmixer.graph import LOGIT_BITS
+from hwsim.plant.operating_points import cycles_done, duration_picoseconds
+from hwsim.simulation.activity import Activity
+from hwsim.simulation.clock import Clock
+from hwsim.simulation.events import (
+    Announcer,
+    FrameEnded,
+    FrameStarted,
+    LayerExecuted,
+    LayerIssued,
+    Widths,
+)
+from hwsim.simulation.schedule import Schedule
+
+Process = Generator[simpy.Event, Any, None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One unit of arriving work."""
+
+    number: int
+    arrival_picoseconds: int
+    deadline_picoseconds: int
+    inputs: tuple[int, ...]
+
+
+class Accelerator:
+    """One array with its queue.
+
+    Attributes:
+        wanted: Widths that sites will get when they are committed, by position.
+        frame: The frame on the array.
+        position: Position of the layer that runs; -1 before the first.
+        queue: Frames that wait.
+    """
+
+    def __init__(
+        self, environment: simpy.Environment, schedule: Schedule, activity: Activity, announcer: Announcer, *,
+        capacity: int, drop_expired: bool, decisions: Literal["mid_frame", "frame_boundary"],
+    ) -> None:  # fmt: skip
+        self._environment = environment
+        self._schedule = schedule
+        self._activity = activity
+        self._announcer = announcer
+        self._capacity = capacity
+        self._drop_expired = drop_expired
+        self._mid_frame = decisions == "mid_frame"
+        self._work = environment.event()
+        self._executing = False
+        self._transitions: list[Widths | None] = [None] * schedule.sites
+        self._process: simpy.Process | None = None
+        self.wanted: list[Widths] = []
+        self.queue: deque[Frame] = deque()
+        self.frame: Frame | None = None
+        self.position = -1
+        self.before_frame: Callable[[], None] | None = None
+        self.before_layer: Callable[[], None] | None = None
+
+    def start(self, clock: Clock) -> None:
+        """Begin to work at this clock."""
+        self._clock = clock
+        self._process = self._environment.process(self._run())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        return self.frame is None and not self.queue
+
+    @property
+    def first_uncommitted(self) -> int:
+        """Position of the first site of the running frame that can still change (see ``Observation``)."""
+        if self.frame is None or self.position < 0:
+            return 0
+        return self._schedule.first_uncommitted[self.position] if self._mid_frame else self._schedule.sites
+
+    def arrive(self, frame: Frame) -> None:
+        """Queue a frame, or drop it where the queue is full."""
+        if len(self.queue) >= self._capacity:
+            self._drop(frame, "dropped_queue")
+            return
+        self.queue.append(frame)
+        if not self._work.triggered:
+            self._work.succeed()
+
+    def clock_changed(self) -> None:
+        """Interrupt the layer that runs: the rest of it goes on at the new clock."""
+        if self._executing and self._process is not None:
+            self._process.interrupt()
+
+    def _drop(self, frame: Frame, status: str) -> None:
+        event = FrameEnded(
+            frame.number, status, frame.arrival_picoseconds, -1, int(self._environment.now),
+            frame.deadline_picoseconds, frame.inputs, (), 0.0,
+        )  # fmt: skip
+        for tell in self._announcer.frame_ended:
+            tell(event)
+
+    def _run(self) -> Process:
+        while True:
+            if not self.queue:
+                self._work = self._environment.event()
+                yield self._work
+            frame = self.queue.popleft()
+            if self._drop_expired and self._environment.now > frame.deadline_picoseconds:
+                self._drop(frame, "dropped_deadline")
+                continue
+            self.frame, self.position = frame, -1
+            if self.before_frame is not None:
+                self.before_frame()
+            yield from self._execute(frame)
+            self.frame = None
+
+    def _execute(self, frame: Frame) -> Process:
+        schedule, announcer = self._schedule, self._announcer
+        started = int(self._environment.now)
+        committed = list(self.wanted)
+        energy = 0.0
+        for tell_start in announcer.frame_started:
+            tell_start(FrameStarted(frame.number, frame.inputs))
+        for position in range(schedule.sites):
+            self.position = position
+            if self._mid_frame:
+                for site in schedule.committed_at[position]:
+                    committed[site] = self.wanted[site]
+            widths = committed[position]
+            consumer = schedule.key_consumers[position]
+            consumer_widths = None if consumer < 0 else committed[consumer]
+            if self.before_layer is not None:
+                self.before_layer()
+            for tell_issue in announcer.layer_issued:
+                tell_issue(LayerIssued(frame.number, position, widths, consumer_widths))
+            next_bits = LOGIT_BITS if consumer_widths is None else consumer_widths[1]
+            transition = (widths[0], next_bits)
+            reload = self._transitions[position] != transition
+            self._transitions[position] = transition
+            # Results before the output leave at full width whatever the key, so any key prices them.
+            row = schedule.row(position, widths, widths[1] if consumer < 0 else next_bits, norm_reload=reload)
+            issued = int(self._environment.now)
+            self._executing = True
+            cycles, scale = yield from self._work_off(row)
+            self._executing = False
+            energy += schedule.energies_joules[row] * scale
+            event = LayerExecuted(
+                frame.number, position, widths[0], widths[1], next_bits, reload, issued,
+                int(self._environment.now), cycles, row, scale,
+            )  # fmt: skip
+            for tell_done in announcer.layer_executed:
+                tell_done(event)
+        finished = int(self._environment.now)
+        status = "on_time" if finished <= frame.deadline_picoseconds else "late"
+        ended = FrameEnded(
+            frame.number, status, frame.arrival_picoseconds, started, finished, frame.deadline_picoseconds,
+            frame.inputs, tuple(committed), energy,
+        )  # fmt: skip
+        for tell_end in announcer.frame_ended:
+            tell_end(ended)
+
+    def _work_off(self, row: int) -> Generator[simpy.Event, Any, tuple[int, float]]:
+        """Run one layer to its end through any change of clock; return its cycles and mean energy scale."""
+        environment, clock, schedule = self._environment, self._clock, self._schedule
+        whole = remaining = schedule.cycles[clock.index][row]
+        total_cycles, share_left, scale = 0, 1.0, 0.0
+        while True:
+            try:
+                if clock.ready_picoseconds > environment.now:
+                    yield environment.timeout(clock.ready_picoseconds - environment.now)
+            except simpy.Interrupt:
+                continue
+            # The layer may need other cycles at another clock (memory keeps its own): scale what remains.
+            needed = schedule.cycles[clock.index][row]
+            if needed != whole:
+                remaining, whole = -(-remaining * needed // whole), needed
+            hertz = clock.frequency_hertz
+            full = remaining == whole
+            duration = (
+                schedule.durations_picoseconds[clock.index][row]
+                if full
+                else duration_picoseconds(remaining, hertz)
+            )
+            begun, energy_scale = int(environment.now), clock.energy_scale
+            self._activity.begin(row, begun, duration, share_left * energy_scale)
+            try:
+                yield environment.timeout(duration)
+            except simpy.Interrupt:
+                spent = self._activity.stop(int(environment.now))
+                done = min(cycles_done(int(environment.now) - begun, hertz), remaining)
+                total_cycles += done
+                scale += spent
+                share_left = max(share_left - spent / energy_scale, 0.0)
+                remaining -= done
+                if remaining:
+                    continue
+                return total_cycles, scale
+            spent = self._activity.stop(int(environment.now))
+            return total_cycles + remaining, scale + spent

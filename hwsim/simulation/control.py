@@ -1,0 +1,136 @@
+"""The loop around the controller: when it is asked, what it sees, when its decision takes effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+import simpy
+
+from bitmixer.bitwidths import BitWidths
+from bitmixer.errors import did_you_mean
+from hwsim.controllers.base import Controller, Decision, DeviceView, NetworkView, Observation, Wake
+from hwsim.device import Device
+from hwsim.errors import InvariantError
+from hwsim.plant.plant import Plant
+from hwsim.simulation.accelerator import Accelerator
+from hwsim.simulation.clock import Clock
+from hwsim.simulation.events import Announcer, DecisionTaken
+
+
+class ControlLoop:
+    """Asks a controller and carries out what it decides, charged in time and energy.
+
+    Attributes:
+        asked: Times that the controller was asked.
+        closed: Set when no more work comes: the controller is not asked any more.
+    """
+
+    def __init__(
+        self, environment: simpy.Environment, controller: Controller, device: Device, network: NetworkView,
+        accelerator: Accelerator, clock: Clock, plant: Plant, announcer: Announcer, *,
+        read_die_celsius: Callable[[], float], confidences: Callable[[], tuple[float, ...]],
+        generator: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self._environment = environment
+        self._controller = controller
+        self._device = device
+        self._network = network
+        self._accelerator = accelerator
+        self._clock = clock
+        self._plant = plant
+        self._announcer = announcer
+        self._read_die_celsius = read_die_celsius
+        self._confidences = confidences
+        self._generator = generator
+        self.asked = 0
+        self.closed = False
+        view = DeviceView(
+            frequencies_hertz=device.frequencies_hertz,
+            trip_celsius=tuple(trip.temperature_celsius for trip in device.trips.trips),
+            maximum_junction_celsius=device.maximum_junction_celsius,
+            decision_picoseconds=device.decision.time_picoseconds,
+        )
+        first, self._state = controller.init(view, network)
+        self._check(first)
+        missing = [layer.name for layer in network.graph.layers if layer.name not in first.widths]
+        if missing:
+            raise InvariantError(f"{self._name}: its first decision gives no widths for {', '.join(missing)}")
+        accelerator.wanted = [first.widths[layer.name] for layer in network.graph.layers]
+        if first.frequency_hertz is not None:
+            clock.request(first.frequency_hertz, 0)
+        if "frame" in controller.wakes_on:
+            accelerator.before_frame = lambda: self._ask("frame")
+        if "layer" in controller.wakes_on:
+            accelerator.before_layer = lambda: self._ask("layer")
+        if "tick" in controller.wakes_on:
+            environment.process(self._ticks())
+
+    @property
+    def _name(self) -> str:
+        return f"controller {type(self._controller).__name__}"
+
+    def _ticks(self) -> Generator[simpy.Event, Any, None]:
+        while True:
+            yield self._environment.timeout(self._controller.tick_picoseconds)
+            if not self.closed:
+                self._ask("tick")
+
+    def _ask(self, wake: Wake) -> None:
+        now = int(self._environment.now)
+        accelerator = self._accelerator
+        observation = Observation(
+            time_picoseconds=now,
+            wake=wake,
+            die_celsius=self._read_die_celsius(),
+            frequency_hertz=self._clock.frequency_hertz,
+            throttle_cap_hertz=self._clock.cap_hertz,
+            queued_deadlines_picoseconds=tuple(frame.deadline_picoseconds for frame in accelerator.queue),
+            frame=None if accelerator.frame is None else accelerator.frame.number,
+            frame_deadline_picoseconds=None
+            if accelerator.frame is None
+            else accelerator.frame.deadline_picoseconds,
+            first_uncommitted=accelerator.first_uncommitted,
+            wanted=tuple(accelerator.wanted),
+            confidences=self._confidences(),
+        )
+        decision, self._state = self._controller.decide(observation, self._state, self._generator)
+        self.asked += 1
+        self._plant.record_energy(self._device.decision.column, self._device.decision.energy_joules)
+        if decision is not None:
+            self._check(decision)
+            effect = self._environment.timeout(self._device.decision.time_picoseconds)
+            effect.callbacks.append(lambda _: self._carry_out(decision, now))
+
+    def _carry_out(self, decision: Decision, asked_picoseconds: int) -> None:
+        accelerator, graph = self._accelerator, self._network.graph
+        before = tuple(accelerator.wanted)
+        for site, widths in decision.widths.items():
+            accelerator.wanted[graph.index[site]] = (widths.weight, widths.activation)
+        frame = accelerator.frame
+        event = DecisionTaken(
+            asked_picoseconds, int(self._environment.now), -1 if frame is None else frame.number,
+            accelerator.first_uncommitted, before, tuple(accelerator.wanted), decision.frequency_hertz or 0,
+            decision.reason,
+        )  # fmt: skip
+        if decision.frequency_hertz is not None:
+            self._clock.request(decision.frequency_hertz, int(self._environment.now))
+        for tell in self._announcer.decision_taken:
+            tell(event)
+
+    def _check(self, decision: Decision) -> None:
+        """Refuse widths and clocks that do not exist, by the controller's name."""
+        graph = self._network.graph
+        for site, widths in decision.widths.items():
+            if site not in graph.index:
+                raise InvariantError(
+                    f"{self._name}: unknown site {site!r}: {did_you_mean(site, graph.index)}"
+                )
+            if BitWidths(*widths) not in graph[site].allowed:
+                allowed = ", ".join(map(str, graph[site].allowed))
+                raise InvariantError(
+                    f"{self._name}: site {site!r} cannot run at {widths}; it allows {allowed}"
+                )
+        if decision.frequency_hertz is not None and decision.frequency_hertz <= 0:
+            raise InvariantError(f"{self._name}: requests {decision.frequency_hertz} Hz; expected above 0")

@@ -1,0 +1,128 @@
+"""What happens in a simulation, and who wants to know.
+
+The simulator tells its observers; recorder, in-step execution and progress bar are observers. Events are
+named tuples, since a layer is executed millions of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+Widths = tuple[int, int]
+"""(weight bits, activation bits) of one site."""
+
+
+class FrameStarted(NamedTuple):
+    """A frame goes on the array."""
+
+    frame: int
+    inputs: tuple[int, ...]
+
+
+class LayerIssued(NamedTuple):
+    """A layer starts; its widths and its key consumer's are committed."""
+
+    frame: int
+    position: int
+    widths: Widths
+    consumer_widths: Widths | None
+
+
+class LayerExecuted(NamedTuple):
+    """A layer is done."""
+
+    frame: int
+    position: int
+    weight_bits: int
+    activation_bits: int
+    next_activation_bits: int
+    norm_reload: bool
+    start_picoseconds: int
+    finish_picoseconds: int
+    cycles: int
+    row: int
+    dynamic_energy_scale: float
+
+
+class FrameEnded(NamedTuple):
+    """A frame is done or dropped; ``widths`` are empty if it never ran."""
+
+    frame: int
+    status: str
+    arrival_picoseconds: int
+    start_picoseconds: int
+    finish_picoseconds: int
+    deadline_picoseconds: int
+    inputs: tuple[int, ...]
+    widths: tuple[Widths, ...]
+    energy_joules: float
+
+
+class DecisionTaken(NamedTuple):
+    """A controller's decision took effect."""
+
+    time_picoseconds: int
+    effective_picoseconds: int
+    frame: int
+    next_position: int
+    before: tuple[Widths, ...]
+    after: tuple[Widths, ...]
+    frequency_hertz: int
+    reason: str
+
+
+class TelemetrySampled(NamedTuple):
+    """A regular look at the device; means are over the time since the one before."""
+
+    time_picoseconds: int
+    ambient_celsius: float
+    node_celsius: tuple[float, ...]
+    die_reading_celsius: float
+    frequency_hertz: int
+    throttle_cap_hertz: int
+    power_watts: float
+    leakage_watts: float
+    decisions: int
+    busy_share: float
+    queued_frames: int
+    wanted: tuple[Widths, ...]
+
+
+class Observer:
+    """Told of what happens, in order of time; override what you want to hear of."""
+
+    def frame_started(self, event: FrameStarted) -> None:
+        """Handle the start of a frame."""
+
+    def layer_issued(self, event: LayerIssued) -> None:
+        """Handle the issue of a layer."""
+
+    def layer_executed(self, event: LayerExecuted) -> None:
+        """Handle a layer that is done."""
+
+    def frame_ended(self, event: FrameEnded) -> None:
+        """Handle a frame that is done or dropped."""
+
+    def decision_taken(self, event: DecisionTaken) -> None:
+        """Handle a decision that took effect."""
+
+    def telemetry_sampled(self, event: TelemetrySampled) -> None:
+        """Handle a row of telemetry."""
+
+
+class Announcer:
+    """Tells observers, each only of what it overrides: a layer is executed millions of times."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self.frame_started = _listeners(observers, "frame_started")
+        self.layer_issued = _listeners(observers, "layer_issued")
+        self.layer_executed = _listeners(observers, "layer_executed")
+        self.frame_ended = _listeners(observers, "frame_ended")
+        self.decision_taken = _listeners(observers, "decision_taken")
+        self.telemetry_sampled = _listeners(observers, "telemetry_sampled")
+
+
+def _listeners(observers: Sequence[Observer], event: str) -> tuple[Callable[[Any], None], ...]:
+    unchanged = getattr(Observer, event)
+    return tuple(getattr(each, event) for each in observers if getattr(type(each), event) is not unchanged)

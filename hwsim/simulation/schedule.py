@@ -1,0 +1,75 @@
+"""What the order of issue means for a network: which site is committed when, and where its costs stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bitmixer.graph import LayerGraph
+from hwsim.cost import CostTable
+from hwsim.plant.operating_points import duration_picoseconds
+from hwsim.simulation.events import Widths
+
+RELOAD_CHOICES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Look-ups by position in the order of issue, made once per run.
+
+    Attributes:
+        sites: Number of sites.
+        committed_at: Sites whose widths are fixed when the site at a position is issued.
+        first_uncommitted: First site that can still change after that.
+        key_consumers: Position of each site's key consumer; -1 before the output.
+        durations_picoseconds: [clock][row of the cost table] time of one execution.
+        cycles: [clock][row] cycles of one execution.
+        energies_joules: [row] dynamic energy at the nominal voltage.
+    """
+
+    sites: int
+    committed_at: tuple[tuple[int, ...], ...]
+    first_uncommitted: tuple[int, ...]
+    key_consumers: tuple[int, ...]
+    durations_picoseconds: tuple[list[int], ...]
+    cycles: tuple[list[int], ...]
+    energies_joules: list[float]
+    _strides: tuple[int, int, int]
+    _width_index: dict[int, int]
+
+    def row(self, position: int, widths: Widths, next_activation_bits: int, *, norm_reload: bool) -> int:
+        """Return the cost table's row of one execution."""
+        site_stride, weight_stride, activation_stride = self._strides
+        index = self._width_index
+        return (
+            position * site_stride
+            + index[widths[0]] * weight_stride
+            + index[widths[1]] * activation_stride
+            + index[next_activation_bits] * RELOAD_CHOICES
+            + norm_reload
+        )
+
+
+def build_schedule(graph: LayerGraph, costs: CostTable) -> Schedule:
+    """Return the schedule of a network on a device."""
+    sites, points = len(graph.layers), graph.commit_points
+    positions = range(sites)
+    choices = len(costs.widths)
+    cycles = tuple(each.reshape(-1).tolist() for each in costs.total_cycles)
+    return Schedule(
+        sites=sites,
+        committed_at=tuple(tuple(site for site in positions if points[site] == at) for at in positions),
+        first_uncommitted=tuple(
+            next((site for site in positions if points[site] > at), sites) for at in positions
+        ),
+        key_consumers=tuple(
+            -1 if layer.key_consumer is None else graph.index[layer.key_consumer] for layer in graph.layers
+        ),
+        durations_picoseconds=tuple(
+            [duration_picoseconds(count, hertz) for count in each]
+            for each, hertz in zip(cycles, costs.frequencies_hertz, strict=True)
+        ),
+        cycles=cycles,
+        energies_joules=costs.energy_joules.reshape(-1).tolist(),
+        _strides=(choices**3 * RELOAD_CHOICES, choices**2 * RELOAD_CHOICES, choices * RELOAD_CHOICES),
+        _width_index={bits: index for index, bits in enumerate(costs.widths)},
+    )

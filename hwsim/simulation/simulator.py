@@ -1,0 +1,226 @@
+"""The simulator: one device, executing a layer graph under a controller. Only this package knows SimPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import simpy
+
+from bitmixer.graph import LayerGraph
+from hwsim.controllers.base import Controller, NetworkView
+from hwsim.cost import CostTable
+from hwsim.device import Device
+from hwsim.plant.ambient import Ambient
+from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
+from hwsim.plant.plant import Plant
+from hwsim.plant.sensors import SensorChannel
+from hwsim.simulation.accelerator import Accelerator, Frame
+from hwsim.simulation.activity import Activity
+from hwsim.simulation.arrivals import PeriodicArrivals
+from hwsim.simulation.clock import Clock
+from hwsim.simulation.control import ControlLoop
+from hwsim.simulation.events import Announcer, Observer, TelemetrySampled
+from hwsim.simulation.randomness import generator
+from hwsim.simulation.schedule import build_schedule
+
+Process = Generator[simpy.Event, Any, None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """All that a simulation needs.
+
+    Attributes:
+        device: The device.
+        graph: The network.
+        costs: Its cost table on this device, for ``inputs_per_frame``.
+        controller: Who decides.
+        ambient: Temperature around the device.
+        arrivals: When frames come.
+        inputs_per_frame: Inputs in each frame.
+        available_inputs: Size of the test split that inputs are drawn from.
+        deadline_picoseconds: From arrival.
+        queue_capacity: Most frames that wait.
+        drop_expired: Whether waiting frames past their deadline are dropped.
+        decisions: Whether decisions bind layers of the running frame.
+        duration_picoseconds: Frames arrive for this long; then the run drains.
+        telemetry_picoseconds: Time between rows of telemetry.
+        initial_state: Whether the device starts at ambient temperature or settled while idle.
+        seed: Root of every random stream.
+    """
+
+    device: Device
+    graph: LayerGraph
+    costs: CostTable
+    controller: Controller
+    ambient: Ambient
+    arrivals: PeriodicArrivals
+    inputs_per_frame: int
+    available_inputs: int
+    deadline_picoseconds: int
+    queue_capacity: int
+    drop_expired: bool
+    decisions: Literal["mid_frame", "frame_boundary"]
+    duration_picoseconds: int
+    telemetry_picoseconds: int
+    initial_state: Literal["ambient", "steady_idle"]
+    seed: int
+
+
+class Simulator:
+    """Wires the processes of one run together.
+
+    Attributes:
+        plant: The device's physics; its ledgers are checked at the end.
+    """
+
+    def __init__(
+        self, setup: Setup, observers: Sequence[Observer], *,
+        confidences: Callable[[], tuple[float, ...]] = tuple,
+    ) -> None:  # fmt: skip
+        self._setup = setup
+        device = setup.device
+        self._environment = simpy.Environment(initial_time=0)
+        self._announcer = Announcer(observers)
+        parameters = device.plant_parameters(setup.costs, setup.ambient)
+        rise = parameters.steady_idle_rise() if setup.initial_state == "steady_idle" else None
+        self.plant = Plant(parameters, initial_rise_kelvin=rise)
+        self._activity = Activity(self.plant)
+        self._accelerator = Accelerator(
+            self._environment, build_schedule(setup.graph, setup.costs), self._activity, self._announcer,
+            capacity=setup.queue_capacity, drop_expired=setup.drop_expired, decisions=setup.decisions,
+        )  # fmt: skip
+        self._clock = Clock(device, self._accelerator.clock_changed)
+        self._sensor = SensorChannel(device.sensor)
+        self._interval = _Interval()
+        self._environment.process(self._sense(generator(setup.seed, "sensors")))
+        self._environment.process(self._throttle())
+        self._control = ControlLoop(
+            self._environment, setup.controller, device, NetworkView(graph=setup.graph, costs=setup.costs),
+            self._accelerator, self._clock, self.plant, self._announcer,
+            read_die_celsius=lambda: self._sensor.read(int(self._environment.now)), confidences=confidences,
+            generator=generator(setup.seed, "controller"),
+        )  # fmt: skip
+        self._accelerator.start(self._clock)
+        self._arrived = self._environment.process(self._arrive())
+        self._environment.process(self._report())
+
+    def run(self, progress: Callable[[float], None] = lambda share: None) -> int:
+        """Run to the end and return the simulated time in picoseconds.
+
+        Args:
+            progress: Told the share of the duration that is simulated, now and then.
+
+        Raises:
+            InvariantError: Energy or time does not add up, or the controller decided the impossible.
+        """
+        slices = 100
+        for piece in range(1, slices + 1):
+            until = self._setup.duration_picoseconds * piece // slices
+            if until > self._environment.now:
+                self._environment.run(until=until)
+            progress(piece / slices)
+        if not self._arrived.triggered:
+            self._environment.run(until=self._arrived)
+        while not self._accelerator.idle:
+            self._environment.step()
+        self._control.closed = True
+        # Idle on to a full period of telemetry, so that the last decision's energy has a time to be spent in.
+        period = self._setup.telemetry_picoseconds
+        end = (int(self._environment.now) // period + 1) * period
+        self._environment.run(until=end)
+        self._sample_telemetry()
+        self.plant.check_heat_balance()
+        return end
+
+    def _arrive(self) -> Process:
+        setup = self._setup
+        inputs = _shuffled_inputs(setup.available_inputs, generator(setup.seed, "inputs"))
+        times = setup.arrivals.times(setup.duration_picoseconds, generator(setup.seed, "arrivals"))
+        for number, time in enumerate(times):
+            yield self._environment.timeout(time - self._environment.now)
+            self._accelerator.arrive(
+                Frame(
+                    number=number,
+                    arrival_picoseconds=time,
+                    deadline_picoseconds=time + setup.deadline_picoseconds,
+                    inputs=tuple(next(inputs) for _ in range(setup.inputs_per_frame)),
+                )
+            )
+
+    def _sense(self, noise: np.random.Generator) -> Process:
+        while True:
+            self._synchronise()
+            node = self._setup.device.sensor_node
+            self._sensor.sample(
+                int(self._environment.now), float(self.plant.temperatures_celsius()[node]), noise
+            )
+            yield self._environment.timeout(self._setup.device.sensor.period_picoseconds)
+
+    def _throttle(self) -> Process:
+        trips, active = self._setup.device.trips, frozenset[int]()
+        while True:
+            now = int(self._environment.now)
+            active = trips.poll(self._sensor.read(now), active)
+            self._clock.cap(trips.cap_hertz(active), now)
+            yield self._environment.timeout(self._setup.device.poll_picoseconds)
+
+    def _report(self) -> Process:
+        while True:
+            self._sample_telemetry()
+            yield self._environment.timeout(self._setup.telemetry_picoseconds)
+
+    def _synchronise(self) -> None:
+        """Bring the plant up to now."""
+        now = int(self._environment.now)
+        self._activity.settle(now)
+        seconds = (now - self.plant.time_picoseconds) / PICOSECONDS_PER_SECOND
+        if seconds:
+            self.plant.advance_to(now)
+            self._interval.seconds += seconds
+            self._interval.energy_joules += float(self.plant.mean_power_watts.sum()) * seconds
+            self._interval.leakage_joules += self.plant.leakage_watts * seconds
+
+    def _sample_telemetry(self) -> None:
+        self._synchronise()
+        now, interval, activity = int(self._environment.now), self._interval, self._activity
+        seconds = interval.seconds
+        event = TelemetrySampled(
+            time_picoseconds=now,
+            ambient_celsius=self._setup.ambient.temperature_celsius(now),
+            node_celsius=tuple(self.plant.temperatures_celsius().tolist()),
+            die_reading_celsius=self._sensor.read(now),
+            frequency_hertz=self._clock.frequency_hertz,
+            throttle_cap_hertz=self._clock.cap_hertz,
+            power_watts=interval.energy_joules / seconds if seconds else 0.0,
+            leakage_watts=interval.leakage_joules / seconds if seconds else 0.0,
+            decisions=self._control.asked - interval.asked_before,
+            busy_share=(activity.busy_picoseconds - interval.busy_before) / PICOSECONDS_PER_SECOND / seconds
+            if seconds
+            else 0.0,
+            queued_frames=len(self._accelerator.queue),
+            wanted=tuple(self._accelerator.wanted),
+        )
+        self._interval = _Interval(asked_before=self._control.asked, busy_before=activity.busy_picoseconds)
+        for tell in self._announcer.telemetry_sampled:
+            tell(event)
+
+
+@dataclass(slots=True)
+class _Interval:
+    """Sums since the last row of telemetry."""
+
+    seconds: float = 0.0
+    energy_joules: float = 0.0
+    leakage_joules: float = 0.0
+    asked_before: int = 0
+    busy_before: int = 0
+
+
+def _shuffled_inputs(available: int, shuffle: np.random.Generator) -> Iterator[int]:
+    """Yield positions in the test split for ever: each once per round, in a new order each round."""
+    while True:
+        yield from shuffle.permutation(available).tolist()
