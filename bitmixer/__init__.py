@@ -1,6 +1,7 @@
 """Networks whose layers change their bit-width at run time.
 
-Names are imported on first use, so that plain-data modules stay usable without loading torch.
+Names are imported on first use, so that plain-data modules stay usable without loading torch. No submodule
+may be named like one of them: importing it would put the module in the place of the name.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bitmixer.bitwidths import BitAssignment as BitAssignment
     from bitmixer.bitwidths import BitWidths as BitWidths
-    from bitmixer.capture import capture as capture
-    from bitmixer.convert import convert as convert
+    from bitmixer.capturing import capture as capture
+    from bitmixer.conversion import convert as convert
     from bitmixer.data import load_data as load_data
     from bitmixer.execution import StepwiseRun as StepwiseRun
     from bitmixer.graph import LayerGraph as LayerGraph
@@ -23,13 +24,22 @@ _HOMES = {
     "BitWidths": "bitmixer.bitwidths",
     "LayerGraph": "bitmixer.graph",
     "StepwiseRun": "bitmixer.execution",
-    "capture": "bitmixer.capture",
-    "convert": "bitmixer.convert",
+    "capture": "bitmixer.capturing",
+    "convert": "bitmixer.conversion",
     "load_data": "bitmixer.data",
     "load_network": "bitmixer.networks",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "BitAssignment",
+    "BitWidths",
+    "LayerGraph",
+    "StepwiseRun",
+    "capture",
+    "convert",
+    "load_data",
+    "load_network",
+]
 __version__ = "0.1.0"
 
 

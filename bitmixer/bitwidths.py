@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -134,8 +135,9 @@ def _uniform_widths(site: SiteLike, widths: BitWidths) -> BitWidths:
     return widths
 
 
-def _pair(site: str, pair: object) -> BitWidths:
-    match pair:
-        case [int(weight), int(activation)]:
-            return BitWidths(weight, activation)
-    raise BitWidthError(f"site {site!r}: expected a pair (weight bits, activation bits); got {pair!r}")
+def _pair(site: str, pair: Sequence[int]) -> BitWidths:
+    try:
+        weight, activation = pair
+        return BitWidths(operator.index(weight), operator.index(activation))
+    except (TypeError, ValueError):
+        raise BitWidthError(f"site {site!r}: expected (weight bits, activation bits); got {pair!r}") from None

@@ -12,7 +12,7 @@ from bitmixer.bitwidths import BitWidths, require_allowed
 from bitmixer.errors import BitWidthError, UnknownSiteError, did_you_mean
 from bitmixer.layers import Site, TransitionalNorm
 from bitmixer.network import MetaQuantizedNetwork, transition
-from bitmixer.tracing import module_of
+from bitmixer.operations import module_of
 
 BATCH_SIZE = 250
 

@@ -13,7 +13,7 @@ from functools import cache
 from torch import fx
 
 from bitmixer.errors import UnsupportedNetworkError
-from bitmixer.tracing import (
+from bitmixer.operations import (
     is_add,
     is_norm,
     is_relu,

@@ -13,24 +13,21 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from bitmixer.errors import UnsupportedNetworkError
-from bitmixer.layers import ExactAverage, Site, StoredTensor, TransitionalNorm
-
-SITE_MODULES = (nn.Conv2d, nn.Linear, Site)
-NORM_MODULES = (nn.BatchNorm1d, nn.BatchNorm2d, TransitionalNorm)
-AVERAGE_MODULES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, ExactAverage)
-MAXIMUM_MODULES = (nn.MaxPool2d,)
-RELU_MODULES = (nn.ReLU, nn.ReLU6)
-SHAPE_MODULES = (nn.Identity, nn.Dropout, nn.Flatten)
-LEAVES = (
-    *SITE_MODULES, *NORM_MODULES, *AVERAGE_MODULES, *MAXIMUM_MODULES, *RELU_MODULES, *SHAPE_MODULES, StoredTensor
-)  # fmt: skip
-
-AVERAGE_FUNCTIONS: tuple[Any, ...] = (F.avg_pool2d, F.adaptive_avg_pool2d, torch.mean, "mean")
-MAXIMUM_FUNCTIONS: tuple[Any, ...] = (F.max_pool2d, torch.max_pool2d)
-RELU_FUNCTIONS: tuple[Any, ...] = (F.relu, F.relu6, torch.relu, "relu", "relu_")
-ADD_FUNCTIONS: tuple[Any, ...] = (operator.add, operator.iadd, torch.add, "add", "add_")
-SHAPE_FUNCTIONS: tuple[Any, ...] = (torch.flatten, "view", "reshape", "flatten", "contiguous")
-SIZE_FUNCTIONS: tuple[Any, ...] = ("size", getattr, operator.getitem, operator.mul, operator.floordiv)
+from bitmixer.operations import (
+    LEAVES,
+    is_add,
+    is_norm,
+    is_relu,
+    is_reshape,
+    is_site,
+    is_size,
+    keeps_sign,
+    module_of,
+    place,
+    tensor_operands,
+    tensor_users,
+    writes_in_place,
+)
 
 
 class _Tracer(fx.Tracer):
@@ -50,94 +47,20 @@ def trace(model: nn.Module) -> fx.GraphModule:
             not one of convolution, linear, batch-norm, ReLU, pooling, addition and reshaping.
     """
     owned = copy.deepcopy(model)
-    tracer = _Tracer()
     try:
-        graph = tracer.trace(owned)
-    except fx.proxy.TraceError as error:
+        graph = _Tracer().trace(owned)
+    except (fx.proxy.TraceError, RuntimeError, TypeError) as error:
         raise UnsupportedNetworkError(
-            f"{type(model).__name__}: its flow depends on tensor values ({error}); make it static, then convert"
-        ) from None
+            f"{type(model).__name__}: its flow depends on tensor values ({error}); make it static"
+        ) from error
     module = fx.GraphModule(owned, graph, type(model).__name__)
+    _check_used_once(module, [node for node in graph.nodes if node.op == "get_attr" for _ in node.users])
     _adopt_functional_layers(module)
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     _check(module)
     module.recompile()
     return module
-
-
-def module_of(node: fx.Node) -> nn.Module | None:
-    """Return the module that a node calls, if it calls one."""
-    if node.op != "call_module":
-        return None
-    assert node.graph.owning_module is not None
-    return node.graph.owning_module.get_submodule(str(node.target))
-
-
-def is_site(node: fx.Node) -> bool:
-    """Whether the node is a layer with weights."""
-    return isinstance(module_of(node), SITE_MODULES)
-
-
-def is_norm(node: fx.Node) -> bool:
-    """Whether the node is a batch-norm."""
-    return isinstance(module_of(node), NORM_MODULES)
-
-
-def is_add(node: fx.Node) -> bool:
-    """Whether the node adds two tensors."""
-    return node.op in ("call_function", "call_method") and node.target in ADD_FUNCTIONS
-
-
-def is_average(node: fx.Node) -> bool:
-    """Whether the node is an average pool or a mean."""
-    return isinstance(module_of(node), AVERAGE_MODULES) or _calls(node, AVERAGE_FUNCTIONS)
-
-
-def is_relu(node: fx.Node) -> bool:
-    """Whether the node cuts off what is negative."""
-    return isinstance(module_of(node), RELU_MODULES) or _calls(node, RELU_FUNCTIONS)
-
-
-def is_stored(node: fx.Node) -> bool:
-    """Whether the node is a stored copy of a tensor."""
-    return isinstance(module_of(node), StoredTensor)
-
-
-def keeps_sign(node: fx.Node) -> bool:
-    """Whether the node's result cannot be negative where its operands are not."""
-    return (
-        is_average(node)
-        or is_add(node)
-        or is_stored(node)
-        or is_reshape(node)
-        or isinstance(module_of(node), MAXIMUM_MODULES)
-        or _calls(node, MAXIMUM_FUNCTIONS)
-    )
-
-
-def is_reshape(node: fx.Node) -> bool:
-    """Whether the node moves no arithmetic: view, flatten, dropout, identity."""
-    return isinstance(module_of(node), SHAPE_MODULES) or _calls(node, SHAPE_FUNCTIONS)
-
-
-def tensor_operands(node: fx.Node) -> tuple[fx.Node, ...]:
-    """Return the operands of a node that are tensors of the data flow (not sizes)."""
-    return tuple(operand for operand in node.all_input_nodes if not is_size(operand))
-
-
-def tensor_users(node: fx.Node) -> tuple[fx.Node, ...]:
-    """Return the users of a node that take its tensor (not its size)."""
-    return tuple(user for user in node.users if not is_size(user))
-
-
-def is_size(node: fx.Node) -> bool:
-    """Whether the node computes a size, not a tensor."""
-    return _calls(node, SIZE_FUNCTIONS)
-
-
-def _calls(node: fx.Node, targets: tuple[Any, ...]) -> bool:
-    return node.op in ("call_function", "call_method") and node.target in targets
 
 
 def _adopt_functional_layers(module: fx.GraphModule) -> None:
@@ -160,6 +83,15 @@ def _adopt_functional_layers(module: fx.GraphModule) -> None:
         replacement.stack_trace = node.stack_trace
         node.replace_all_uses_with(replacement)
         module.graph.erase_node(node)
+    _disown(module, [node for node in module.graph.nodes if node.op == "get_attr" and not node.users])
+
+
+def _disown(module: fx.GraphModule, adopted: list[fx.Node]) -> None:
+    """Remove the first names of parameters and buffers that a layer holds now, so that none has two."""
+    for node in adopted:
+        owner, _, name = str(node.target).rpartition(".")
+        delattr(module.get_submodule(owner), name)
+        module.graph.erase_node(node)
 
 
 def _attribute(module: fx.GraphModule, argument: Any) -> Any:
@@ -173,11 +105,12 @@ def _attribute(module: fx.GraphModule, argument: Any) -> Any:
 
 
 def _conv2d(
-    weight: nn.Parameter, bias: nn.Parameter | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    weight: nn.Parameter, bias: nn.Parameter | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
 ) -> nn.Module:  # fmt: skip
-    size = (weight.shape[2], weight.shape[3])
     layer = nn.Conv2d(
-        weight.shape[1] * groups, weight.shape[0], size, stride, padding, dilation, groups, bias is not None, device="meta"
+        weight.shape[1] * groups, weight.shape[0], (weight.shape[2], weight.shape[3]),
+        stride, padding, dilation, groups, bias=bias is not None, device="meta",
     )  # fmt: skip
     layer.weight, layer.bias = weight, bias
     return layer
@@ -191,11 +124,18 @@ def _linear(weight: nn.Parameter, bias: nn.Parameter | None = None) -> nn.Module
     return layer
 
 
+class _FunctionalNorm(nn.BatchNorm2d):
+    """Takes tensors of any rank, as ``F.batch_norm`` does."""
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 (the name in torch)
+        pass
+
+
 def _batch_norm(
     running_mean: Tensor, running_var: Tensor, weight: Any = None, bias: Any = None, training: Any = None,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> nn.Module:  # fmt: skip
-    layer = nn.BatchNorm2d(running_mean.shape[0], eps=eps, momentum=momentum, affine=weight is not None)
+    layer = _FunctionalNorm(running_mean.shape[0], eps=eps, momentum=momentum, affine=weight is not None)
     layer.running_mean, layer.running_var = running_mean, running_var
     if weight is not None:
         layer.weight, layer.bias = weight, bias
@@ -207,52 +147,63 @@ def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn
 
 
 def _check(module: fx.GraphModule) -> None:
-    uses = Counter(str(node.target) for node in module.graph.nodes if is_site(node) or is_norm(node))
-    for target, count in uses.items():
-        if count > 1:
-            raise UnsupportedNetworkError(
-                f"{target}: used {count} times in one forward pass; a layer's bits and norm belong to one place, "
-                "so give each use a module of its own"
-            )
-    sites = 0
-    for node in module.graph.nodes:
-        sites += is_site(node)
+    nodes = list(module.graph.nodes)
+    _check_used_once(module, [node for node in nodes if is_site(node) or is_norm(node)])
+    for node in nodes:
         if not _understood(node):
             raise UnsupportedNetworkError(
-                f"{place(node)}: operation {_spelled(node)} cannot be converted; supported are convolution, linear, "
-                "batch-norm, ReLU, pooling, addition and reshaping"
+                f"{place(node)}: operation {_spelled(node)} cannot be converted; supported are convolution, "
+                "linear, batch-norm, ReLU, pooling, addition of two tensors and reshaping"
             )
-    if sites == 0:
+        if writes_in_place(node) and _is_shared(tensor_operands(node)[0]):
+            raise UnsupportedNetworkError(
+                f"{place(node)}: {_spelled(node)} overwrites a tensor that others read too; "
+                "use its form that is not in place"
+            )
+    inputs = [node.name for node in nodes if node.op == "placeholder"]
+    if len(inputs) != 1 or not isinstance(nodes[-1].args[0], fx.Node):
+        raise UnsupportedNetworkError(
+            f"{type(module).__name__}: takes {', '.join(inputs)} and returns {nodes[-1].args[0]}; "
+            "expected one tensor in and one out"
+        )
+    if not any(is_site(node) for node in nodes):
         raise UnsupportedNetworkError(f"{type(module).__name__}: no convolution or linear layer to quantise")
 
 
+def _check_used_once(module: fx.GraphModule, uses: list[fx.Node]) -> None:
+    for target, count in Counter(str(node.target) for node in uses).items():
+        if count > 1:
+            raise UnsupportedNetworkError(
+                f"{type(module).__name__}: {target} is used {count} times in one forward pass; "
+                "a layer's bits and norm belong to one place, so give each use a module of its own"
+            )
+
+
 def _understood(node: fx.Node) -> bool:
-    if node.op in ("placeholder", "output", "get_attr"):
-        return node.op != "get_attr"
+    if node.op in ("placeholder", "output"):
+        return True
     if node.op == "call_module":
         layer = module_of(node)
         return isinstance(layer, LEAVES) and _padding_is_plain(layer)
-    return any((is_add(node), is_average(node), is_relu(node), keeps_sign(node), is_size(node)))
+    if is_add(node):
+        return len(tensor_operands(node)) == 2 and "alpha" not in node.kwargs
+    return is_relu(node) or keeps_sign(node) or is_size(node)
 
 
 def _padding_is_plain(layer: nn.Module | None) -> bool:
-    return not isinstance(layer, nn.Conv2d) or (
-        layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    )
+    if not isinstance(layer, nn.Conv2d):
+        return True
+    return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+
+
+def _is_shared(tensor: fx.Node) -> bool:
+    """Whether a tensor, or one that it is a view of, has several readers."""
+    while len(tensor_users(tensor)) == 1 and is_reshape(tensor):
+        tensor = tensor_operands(tensor)[0]
+    return len(tensor_users(tensor)) > 1
 
 
 def _spelled(node: fx.Node) -> str:
     if node.op == "call_module":
         return f"{type(module_of(node)).__name__} ({node.target})"
     return getattr(node.target, "__name__", str(node.target))
-
-
-def place(node: fx.Node) -> str:
-    """Return where in the user's code a node came from, as ``file:line``."""
-    frames = [
-        line.strip() for line in (node.stack_trace or "").splitlines() if line.strip().startswith("File ")
-    ]
-    if not frames:
-        return node.name
-    file, line, *_ = frames[-1].removeprefix("File ").split(", ")
-    return f"{file.strip(chr(34))}:{line.removeprefix('line ')}"

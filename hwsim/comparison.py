@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,9 +113,8 @@ def _intervals(
 ) -> dict[str, Interval]:
     """Return the interval of every metric of one controller."""
     summaries = [folder.summary for folder in folders]
-    metrics = [name for name in summaries[0] if name not in NOT_COMPARED]
     intervals = {}
-    for metric in metrics:
+    for metric in filter(partial(_is_metric, summaries[0]), summaries[0]):
         values = [summary.get(metric) for summary in summaries]
         if any(value is None for value in values):
             intervals[metric] = NO_VALUE
@@ -123,6 +123,13 @@ def _intervals(
         resampled = rates[metric] if metric in rates else numbers[drawn].mean(axis=1)
         intervals[metric] = _interval(float(numbers.mean()), resampled)
     return intervals
+
+
+def _is_metric(summary: Mapping[str, Any], name: str) -> bool:
+    """Return whether an entry of a summary is a number, or would be one had the run an outcome for it."""
+    value = summary[name]
+    number = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return number and name not in NOT_COMPARED
 
 
 def _interval(mean: float, resampled: NDArray[np.float64]) -> Interval:

@@ -63,7 +63,8 @@ def load_image_set(base: str) -> ImageSet:
 def load_data(name: str) -> tuple[Tensor, Tensor]:
     """Return the test split as the network takes it.
 
-    Inputs are (n, channels, height, width) in [0, 1], labels (n,). The corruption is a function of the name alone: the same name gives the same pixels.
+    Inputs are (n, channels, height, width) in [0, 1], labels (n,). The corruption is a function of the name
+    alone: the same name gives the same pixels.
 
     Raises:
         DataError: The name is unknown or the data is missing or damaged.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +41,8 @@ class Site(nn.Module, ABC):
 
     def __init__(
         self,
-        weight: nn.Parameter,
-        bias: nn.Parameter | None,
+        weight: Tensor,
+        bias: Tensor | None,
         allowed: tuple[BitWidths, ...],
         *,
         signed_input: bool,
@@ -85,6 +86,11 @@ class Site(nn.Module, ABC):
         codes = self.activation_quantizer.codes(x)
         return self.product(codes.to(weight.codes.dtype), weight.codes, None)
 
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Self:
+        self._cached_codes.clear()  # they would stay on the old device, in the old type
+        result: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return result
+
     @torch.no_grad()
     def _integer_forward(self, x: Tensor) -> Tensor:
         scale = self._weight_codes().step * self.activation_quantizer.step()
@@ -123,6 +129,7 @@ class MixedConv2d(Site):
 
     def __init__(self, original: nn.Conv2d, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> None:
         super().__init__(original.weight, original.bias, allowed, signed_input=signed_input)
+        assert not isinstance(original.padding, str)
         self.stride = original.stride
         self.padding = original.padding
         self.dilation = original.dilation
@@ -130,7 +137,7 @@ class MixedConv2d(Site):
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve."""
-        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[arg-type]
+        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 class MixedLinear(Site):

@@ -143,7 +143,7 @@ def save_checkpoint(
 
 def build(form: NetworkForm) -> MetaQuantizedNetwork:
     """Return the untrained meta-quantized network of a form."""
-    from bitmixer.convert import convert
+    from bitmixer.conversion import convert
     from bitmixer.networks.registry import create
 
     original = create(

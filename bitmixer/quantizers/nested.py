@@ -43,9 +43,9 @@ class _NestedFakeQuantize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         (gradient,) = gradients
-        inside, log_step_gradient = lsq_gradients(
-            gradient.contiguous(), *ctx.saved_tensors, bounds=code_range(ctx.bits, signed=True)
-        )
+        ratio, codes, coarse_step = ctx.saved_tensors
+        bounds = code_range(ctx.bits, signed=True)
+        inside, log_step_gradient = lsq_gradients(gradient, ratio, codes, coarse_step, bounds)
         return inside, log_step_gradient, None, None
 
 

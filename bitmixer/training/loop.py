@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitmixer.bitwidths import BitAssignment
-from bitmixer.capture import capture
+from bitmixer.capturing import capture
 from bitmixer.data import ImageSet, load_image_set
 from bitmixer.errors import TrainingError
 from bitmixer.evaluation import evaluate
@@ -52,8 +52,8 @@ def train(
     images = load_image_set(recipe.data)
     if len(images.train_labels) < recipe.batch_size:
         raise TrainingError(
-            f"recipe {recipe.name}: batch_size {recipe.batch_size} is more than the {len(images.train_labels)} "
-            f"training images of {recipe.data}: make it smaller"
+            f"recipe {recipe.name}: batch_size {recipe.batch_size} is more than the "
+            f"{len(images.train_labels)} training images of {recipe.data}: make it smaller"
         )
     form = _form(recipe, images)
     torch.manual_seed(recipe.seed)

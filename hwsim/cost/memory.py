@@ -60,7 +60,8 @@ def layer_traffic(
 ) -> Traffic:
     """Return the traffic of one execution of each layer, its norm parameters being on chip.
 
-    Weights are read once per frame, everything else once per input. A layer reads its input at its own
+    Weights are read once per frame, as the bit planes that nested codes need (see ``bitmixer.quantizers.nested``),
+    everything else once per input. A layer reads its input at its own
     activation bits where it is the key consumer of that tensor or reads the network's input (kept at the
     stem's bits), otherwise as the stored copy at ``residual_bits``.
 
@@ -83,8 +84,11 @@ def layer_traffic(
         layer_column(layers, "stream_write_elements", trailing_axes) * stream_bits
         + layer_column(layers, "residual_write_elements", trailing_axes) * residual_bits
     )
+    # A width below the stored one also needs the next plane: the carry of the second rounding.
+    stored = np.array([max(widths.weight for widths in layer.allowed) for layer in layers])
+    planes = weight_bits + (weight_bits < stored.reshape(-1, *(1,) * trailing_axes))
     return Traffic(
-        read_bits=layer_column(layers, "weights", trailing_axes) * weight_bits
+        read_bits=layer_column(layers, "weights", trailing_axes) * planes
         + inputs_per_frame * per_input_read,
         write_bits=inputs_per_frame * per_input_write,
     )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from hwsim.comparison import Comparison, Interval
+
+if TYPE_CHECKING:
+    from hwsim.config.profile import Provenance
 
 NO_VALUE = "-"
 Format = Callable[[float], str]
@@ -116,6 +121,20 @@ def print_comparison(comparison: Comparison, *, console: Console | None = None) 
         cells = [_with_interval(metrics[metric], written) for metric, (_, written) in COMPARED.items()]
         table.add_row(controller, *cells)
     console.print(table)
+
+
+def print_provenance(numbers: Sequence[Provenance], *, console: Console | None = None) -> None:
+    """Print every number of a profile with its source, or why it is assumed and in which range.
+
+    Args:
+        numbers: The numbers.
+        console: Where to; stdout by default.
+    """
+    console = console or Console(highlight=False)
+    for number in numbers:
+        console.print(f"[bold]{number.path}[/bold]: {number.value}")
+        told = number.source or f"assumed, range {number.range}: {number.assumption}"
+        console.print(Padding(Text(told), (0, 0, 0, 4)))
 
 
 def verdict(summary: Mapping[str, Any]) -> str:

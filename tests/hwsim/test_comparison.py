@@ -125,7 +125,8 @@ def test_what_one_run_does_not_have_has_no_mean() -> None:
 
 
 def test_the_files_have_the_promised_form() -> None:
-    runs = {"static": [Run(on_time(True, True), others={"latency_p50_seconds": None})]}
+    notes = {"energy_ledgers": {"records": 1.0}, "interrupted": True}  # no metrics: left out
+    runs = {"static": [Run(on_time(True, True), others={"latency_p50_seconds": None, **notes})]}
     comparison = compare(runs, scenario="hot")
     content = json.loads(comparison.to_json())
     assert content == {

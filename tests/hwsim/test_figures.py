@@ -23,6 +23,7 @@ from rich.console import Console
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer, LayerGraph
 from hwsim.comparison import Comparison, Interval, compare
+from hwsim.config.profile import Provenance
 from hwsim.metrics import summarise
 from hwsim.records.schema import DECISIONS, FRAMES, LAYERS, telemetry_schema
 from hwsim.records.store import RunFolder
@@ -30,7 +31,7 @@ from hwsim.report.bits_figure import draw_bit_map
 from hwsim.report.comparison_figures import draw_timeseries, draw_tradeoff, write_comparison_figures
 from hwsim.report.run_figures import draw_layers, draw_timeline, write_run_figures
 from hwsim.report.style import spread
-from hwsim.report.terminal import print_comparison, print_summary, verdict
+from hwsim.report.terminal import print_comparison, print_provenance, print_summary, verdict
 
 SECOND = 10**12
 SITES = ("stem", "body", "head")
@@ -165,6 +166,8 @@ def test_the_bit_map_shows_a_change_within_a_frame(run: RunFolder) -> None:
     assert body == [8] * (SWITCHED + 1) + [4] * (FRAME_COUNT - SWITCHED - 1)
     assert head == [8] * SWITCHED + [4] * (FRAME_COUNT - SWITCHED)
     assert len(over_time.lines) == 1  # one red tick
+    boundary = around.lines[0].get_xydata().tolist()  # between body and head, as wide as the frame
+    assert boundary == [[SWITCHED, 1.5], [SWITCHED + 1, 1.5]]
     assert any(f"changed frame {SWITCHED} from head on" in text for text in texts(figure))
 
 
@@ -241,6 +244,15 @@ def test_the_comparison_fits_a_terminal(run: RunFolder) -> None:
     assert "power_allocator" in shown
     assert "8.3-58.3" in shown
     assert "…" not in shown
+
+
+def test_every_number_of_a_profile_says_where_it_is_from() -> None:
+    sourced = Provenance(path="a.b", value="8", range="", source="a paper [1]", assumption=None)
+    assumed = Provenance(path="c", value="2 W", range="1 W to 3 W", source=None, assumption="a guess")
+    shown = printed(print_provenance, [sourced, assumed])
+    assert shown.split("\n")[:4] == [
+        *("a.b: 8", "    a paper [1]".ljust(80), "c: 2 W", "    assumed, range 1 W to 3 W: a guess".ljust(80))
+    ]
 
 
 def test_neither_tables_nor_metrics_load_matplotlib() -> None:

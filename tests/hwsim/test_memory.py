@@ -130,6 +130,8 @@ def test_a_slower_clock_waits_fewer_cycles_but_no_less_time(read: int, write: in
 @given(st.sampled_from([JOINING, SHORTCUT, STEM]), st.integers(1, 8), st.integers(1, 8), st.integers(1, 8))
 def test_more_bits_never_move_less(layer: Layer, w: int, a: int, stream: int) -> None:
     base = traffic(layer, w=w, a=a, stream=stream).bits[0]
-    assert traffic(layer, w=w + 1, a=a, stream=stream).bits[0] == base + layer.weights
+    # Below the stored 4 bits a width also fetches the next plane for its carry, so 4 bits move what 3 do.
+    planes = 0 if w == 3 else 1
+    assert traffic(layer, w=w + 1, a=a, stream=stream).bits[0] == base + planes * layer.weights
     assert traffic(layer, w=w, a=a + 1, stream=stream).bits[0] in (base, base + layer.input_elements)
     assert traffic(layer, w=w, a=a, stream=stream + 1).bits[0] == base + layer.stream_write_elements

@@ -189,6 +189,11 @@ def test_only_decisions_that_change_the_running_frame_are_mid_frame(
     assert summarise(run, GRAPH, wall_seconds=0)["mid_frame_switches"] == counts
 
 
+def test_a_first_decision_that_changes_nothing_is_no_switch() -> None:
+    confirmed = decision(8, 8, frame=0, next_layer="body", changed_sites=0)
+    assert summarise(Run(decisions=[confirmed]), GRAPH, wall_seconds=0)["mid_frame_switches"] == 0
+
+
 def test_without_outputs_there_is_no_accuracy() -> None:
     silent = [row | {"labels": [], "predictions": []} for row in FRAMES_OF_FOUR_FATES]
     summary = summarise(Run(frames=silent), GRAPH, wall_seconds=0)

@@ -7,13 +7,12 @@ from collections import defaultdict
 import torch
 from torch import Tensor, fx, nn
 
-from bitmixer.convert import convert
+from bitmixer.conversion import convert
 from bitmixer.errors import UnsupportedNetworkError
 from bitmixer.graph import NETWORK_INPUT, Join, Layer, LayerGraph
 from bitmixer.layers import MixedConv2d, Site
 from bitmixer.network import MetaQuantizedNetwork
-from bitmixer.structure import Structure, analyse, fresh_root
-from bitmixer.tracing import (
+from bitmixer.operations import (
     is_add,
     is_norm,
     is_relu,
@@ -25,6 +24,7 @@ from bitmixer.tracing import (
     place,
     tensor_operands,
 )
+from bitmixer.structure import Structure, analyse, fresh_root
 
 
 class _Shapes(fx.Interpreter):
@@ -80,9 +80,15 @@ def _shapes(network: MetaQuantizedNetwork, example: Tensor) -> dict[fx.Node, tor
     training = network.training
     network.eval()
     interpreter = _Shapes(network.body)
-    with torch.no_grad():
-        interpreter.run(example[:1])
-    network.train(training)
+    try:
+        with torch.no_grad():
+            interpreter.run(example[:1])
+    except (RuntimeError, ValueError) as error:
+        raise UnsupportedNetworkError(
+            f"an input of shape {tuple(example.shape)} does not fit the network: {str(error).splitlines()[0]}"
+        ) from error
+    finally:
+        network.train(training)
     return interpreter.shapes
 
 
@@ -151,6 +157,11 @@ def _loop_dimensions(
     site: fx.Node, module: Site, input_shape: torch.Size, output_shape: torch.Size
 ) -> dict[str, int | str]:
     if not isinstance(module, MixedConv2d):
+        if len(input_shape) != 2:
+            raise UnsupportedNetworkError(
+                f"{place(site)}: {site.target}: a linear layer on a tensor of shape {tuple(input_shape)}; "
+                "expected (batch, features): flatten it"
+            )
         return {
             "kind": "linear", "input_channels": input_shape[-1], "output_channels": output_shape[-1],
             "kernel_height": 1, "kernel_width": 1, "stride": 1, "padding": 0, "groups": 1,

@@ -10,8 +10,9 @@ from torch import Tensor, fx, nn
 from bitmixer.bitwidths import BitWidths, checked_bits
 from bitmixer.layers import ExactAverage, MixedConv2d, MixedLinear, Site, StoredTensor, TransitionalNorm
 from bitmixer.network import NO_CONSUMER, MetaQuantizedNetwork
+from bitmixer.operations import is_add, is_average, is_size, module_of, tensor_operands, tensor_users
 from bitmixer.structure import Structure, analyse, is_never_negative, leads_to
-from bitmixer.tracing import is_add, is_average, is_size, module_of, tensor_operands, tensor_users, trace
+from bitmixer.tracing import trace
 
 PINNED = BitWidths(8, 8)
 """Widths of the first and the last layer, which no controller can change."""
