@@ -36,9 +36,7 @@ def checked_bits(bits: Sequence[int]) -> tuple[int, ...]:
     """
     widths = tuple(sorted(set(bits)))
     if not widths or any(not 2 <= width <= MAX_BITS for width in widths):
-        raise BitWidthError(
-            f"bit-widths {tuple(bits)}: expected one or more whole numbers from 2 to {MAX_BITS}"
-        )
+        raise BitWidthError(f"bit-widths {tuple(bits)}: expected one or more whole numbers from 2 to {MAX_BITS}")
     return widths
 
 

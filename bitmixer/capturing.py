@@ -121,9 +121,7 @@ class _Traffic:
                 self.vector_operations[drain] += _elements(shapes[tensor_operands(node)[0]])
 
 
-def _layer(
-    site: fx.Node, structure: Structure, shapes: dict[fx.Node, torch.Size], traffic: _Traffic
-) -> Layer:
+def _layer(site: fx.Node, structure: Structure, shapes: dict[fx.Node, torch.Size], traffic: _Traffic) -> Layer:
     module = module_of(site)
     assert isinstance(module, Site)
     source = tensor_operands(site)[0]

@@ -11,6 +11,7 @@ import numpy as np
 
 from bitmixer.bitwidths import BitAssignment
 from bitmixer.data import load_data
+from bitmixer.errors import DataError
 from bitmixer.execution import run
 from bitmixer.graph import LayerGraph
 from bitmixer.network import MetaQuantizedNetwork
@@ -66,9 +67,13 @@ def evaluate(
     """Measure a network on the test split of ``data``.
 
     Raises:
-        DataError: The data name is unknown.
+        DataError: The data name is unknown, or its inputs are of another shape than the network's.
     """
     inputs, labels = load_data(data)
+    if inputs.shape[1:] != graph.input_shape:
+        raise DataError(
+            f"data {data!r} has inputs of shape {tuple(inputs.shape[1:])}; {graph.network} takes {graph.input_shape}"
+        )
 
     def accuracy(assignment: BitAssignment) -> float:
         predictions = run(network, inputs, assignment).argmax(dim=1)

@@ -54,9 +54,7 @@ class StepwiseRun:
         self._sites = {site.name: site for site in network.sites}
         self._widths = _Committed()
         self._values: dict[fx.Node, Any] = {}
-        self._nodes = {
-            str(node.target): node for node in network.body.graph.nodes if node.op == "call_module"
-        }
+        self._nodes = {str(node.target): node for node in network.body.graph.nodes if node.op == "call_module"}
         self._output = next(node for node in network.body.graph.nodes if node.op == "output")
 
     def commit(self, site: str, widths: BitWidths) -> None:
@@ -69,9 +67,7 @@ class StepwiseRun:
         self._require_known(site)
         require_allowed(self._sites[site], widths)
         if self._widths.setdefault(site, widths) != widths:
-            raise BitWidthError(
-                f"site {site!r} is committed at {self._widths[site]} and cannot run at {widths}"
-            )
+            raise BitWidthError(f"site {site!r} is committed at {self._widths[site]} and cannot run at {widths}")
 
     def advance(self, site: str) -> None:
         """Compute everything up to and including a committed site.

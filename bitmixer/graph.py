@@ -212,9 +212,7 @@ class LayerGraph:
             raise GraphFormatError(f"{where}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
         version = data.pop("format_version", None) if isinstance(data, dict) else None
         if version != FORMAT_VERSION:
-            raise GraphFormatError(
-                f"{where}: format_version {version!r}, expected {FORMAT_VERSION}: capture it again"
-            )
+            raise GraphFormatError(f"{where}: format_version {version!r}, expected {FORMAT_VERSION}: capture it again")
         try:
             layers = tuple(_layer(fields) for fields in data.pop("layers"))
             joins = tuple(Join(**{**join, "operands": tuple(join["operands"])}) for join in data.pop("joins"))

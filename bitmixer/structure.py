@@ -75,9 +75,7 @@ def analyse(graph: fx.Graph) -> Structure:
     for node in nodes:
         drain[node] = node if is_site(node) else _last(node, drain, rank)
     norm_keys = {
-        node: (_norm_producer(node, drain, key_consumer), key_consumer[node])
-        for node in nodes
-        if is_norm(node)
+        node: (_norm_producer(node, drain, key_consumer), key_consumer[node]) for node in nodes if is_norm(node)
     }
     return Structure(sites=sites, key_consumer=key_consumer, drain=drain, norm_keys=norm_keys)
 
@@ -126,9 +124,7 @@ def is_never_negative(node: fx.Node, *, signed_input: bool) -> bool:
     if is_relu(node):
         return True
     operands = tensor_operands(node)
-    return keeps_sign(node) and all(
-        is_never_negative(operand, signed_input=signed_input) for operand in operands
-    )
+    return keeps_sign(node) and all(is_never_negative(operand, signed_input=signed_input) for operand in operands)
 
 
 def _distances(nodes: list[fx.Node]) -> dict[fx.Node, int]:
@@ -140,9 +136,7 @@ def _distances(nodes: list[fx.Node]) -> dict[fx.Node, int]:
     return distance
 
 
-def _key_consumer(
-    node: fx.Node, known: dict[fx.Node, fx.Node | None], distance: dict[fx.Node, int]
-) -> fx.Node | None:
+def _key_consumer(node: fx.Node, known: dict[fx.Node, fx.Node | None], distance: dict[fx.Node, int]) -> fx.Node | None:
     """Return the reading site farthest from the output; behind a join only if none reads directly."""
     direct = reading_sites(node)
     if direct:
@@ -191,7 +185,5 @@ def _norm_producer(
     else:
         site = node if is_site(node) else None
     if site is None:
-        raise UnsupportedNetworkError(
-            f"{norm.target}: a batch-norm on the network's input has no layer before it"
-        )
+        raise UnsupportedNetworkError(f"{norm.target}: a batch-norm on the network's input has no layer before it")
     return site

@@ -73,9 +73,7 @@ def _adopt_functional_layers(module: fx.GraphModule) -> None:
         if node.op != "call_function" or node.target not in builders:
             continue
         arguments = [_attribute(module, argument) for argument in node.args[1:]]
-        keywords = {
-            name: _attribute(module, argument) for name, argument in node.kwargs.items() if name != "input"
-        }
+        keywords = {name: _attribute(module, argument) for name, argument in node.kwargs.items() if name != "input"}
         data = node.args[0] if node.args else node.kwargs["input"]
         module.add_submodule(node.name, builders[node.target](*arguments, **keywords))
         with module.graph.inserting_before(node):
@@ -98,9 +96,7 @@ def _attribute(module: fx.GraphModule, argument: Any) -> Any:
     if not isinstance(argument, fx.Node):
         return argument
     if argument.op != "get_attr":
-        raise UnsupportedNetworkError(
-            f"{place(argument)}: weights computed on the way; hold them as parameters"
-        )
+        raise UnsupportedNetworkError(f"{place(argument)}: weights computed on the way; hold them as parameters")
     return operator.attrgetter(str(argument.target))(module)
 
 

@@ -24,14 +24,10 @@ app = typer.Typer(
     epilog="Start here: python -m hwsim run thermal_throttle",
 )
 
-Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder for the results [runs/SCENARIO-CONTROLLER-sSEED].")
-]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results [runs/SCENARIO-CONTROLLER-sSEED].")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", help="Change one value: PATH=VALUE in the scenario, profile.PATH=VALUE in its profile."
-    ),
+    typer.Option("--set", help="Change one value: PATH=VALUE in the scenario, profile.PATH=VALUE in its profile."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -200,9 +196,7 @@ def cost(
     from hwsim.pricing import price
 
     print(
-        price(
-            array, layers=layers, network=network, bits=bits, inputs=inputs, profile=profile, sets=sets or ()
-        ),
+        price(array, layers=layers, network=network, bits=bits, inputs=inputs, profile=profile, sets=sets or ()),
         end="",
     )
 

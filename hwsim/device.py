@@ -141,9 +141,7 @@ def build_device(profile: DeviceProfile) -> Device:
         ),
         operating_points=OperatingPoints(
             points=tuple(
-                OperatingPoint(
-                    frequency_hertz=point.frequency_hertz.value, voltage_volts=point.voltage_volts.value
-                )
+                OperatingPoint(frequency_hertz=point.frequency_hertz.value, voltage_volts=point.voltage_volts.value)
                 for point in points.points
             )
         ),
@@ -199,9 +197,7 @@ def _thermal_network(profile: DeviceProfile) -> ThermalNetwork:
             conductances[second, first] += conductance
     return ThermalNetwork(
         nodes=nodes,
-        capacities_joules_per_kelvin=np.array(
-            [capacity.value for capacity in profile.thermal.nodes.values()]
-        ),
+        capacities_joules_per_kelvin=np.array([capacity.value for capacity in profile.thermal.nodes.values()]),
         conductances_watts_per_kelvin=conductances,
         ambient_conductances_watts_per_kelvin=to_ambient,
     )

@@ -56,9 +56,7 @@ def close_ledgers(folder: Path, device: Device, costs: CostTable, plant: Plant) 
     return Ledgers(
         records_joules=_dynamic_joules(folder, costs, device) + _other_joules(folder, device),
         plant_joules=plant.plant_energy_joules,
-        heat_joules=math.fsum(
-            (plant.heat_stored_joules, plant.heat_to_ambient_joules, plant.elsewhere_joules)
-        ),
+        heat_joules=math.fsum((plant.heat_stored_joules, plant.heat_to_ambient_joules, plant.elsewhere_joules)),
     )
 
 
@@ -80,23 +78,17 @@ def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
         ])  # fmt: skip
         distinct, which = np.unique(keys, axis=1, return_inverse=True)
         weights = np.bincount(which, weights=batch.column("dynamic_energy_scale").to_numpy())
-        for (position, weight, activation, following, reload), times in zip(
-            distinct.T.tolist(), weights, strict=True
-        ):
+        for (position, weight, activation, following, reload), times in zip(distinct.T.tolist(), weights, strict=True):
             key = activation if schedule.key_consumers[position] < 0 else following
             row = schedule.row(position, (weight, activation), key, norm_reload=bool(reload))
             executions[row] += times
     totals = {action: float(counts.reshape(-1) @ executions) for action, counts in costs.counts.items()}
-    return math.fsum(
-        total * device.energy_table.joules_per_action(action) for action, total in totals.items()
-    )
+    return math.fsum(total * device.energy_table.joules_per_action(action) for action, total in totals.items())
 
 
 def _other_joules(folder: Path, device: Device) -> float:
     """Return constant power, leakage and decisions over the run."""
-    telemetry = pq.read_table(
-        folder / "telemetry.parquet", columns=["time_picoseconds", "leakage_watts", "decisions"]
-    )
+    telemetry = pq.read_table(folder / "telemetry.parquet", columns=["time_picoseconds", "leakage_watts", "decisions"])
     times = telemetry["time_picoseconds"].to_numpy()
     seconds = np.diff(times) / PICOSECONDS_PER_SECOND
     leaked = math.fsum(telemetry["leakage_watts"].to_numpy()[1:] * seconds)

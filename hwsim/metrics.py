@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 
 from bitmixer.graph import LayerGraph
 from hwsim.errors import RecordsError
-from hwsim.realised_bits import bit_metrics, ratio, site_positions
+from hwsim.layer_statistics import LayerStatistics, ratio
+from hwsim.realised_bits import MID_FRAME_COLUMNS, mid_frame_switches
 from hwsim.records.store import RunTables, numbers
 
 PICOSECONDS_PER_SECOND = 10**12
 COMPLETED = ("on_time", "late")
-LAYER_TOTALS_COLUMNS = (
-    *("layer", "weight_bits", "activation_bits", "start_picoseconds", "finish_picoseconds"),
-    *("cycles", "dram_bits", "energy_joules", "norm_reload"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,33 +41,19 @@ class Answers:
     right: NDArray[np.bool_] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerTotals:
-    """One row of ``layers.csv``; the means weigh every execution the same, and are null without any."""
-
-    layer: str
-    executions: int
-    mean_weight_bits: float | None
-    mean_activation_bits: float | None
-    busy_seconds: float
-    cycles: int
-    dram_bits: int
-    energy_joules: float
-    norm_reloads: int
-
-
-def summarise(run: RunTables, graph: LayerGraph, *, wall_seconds: float) -> dict[str, Any]:
+def summarise(run: RunTables, layers: LayerStatistics, graph: LayerGraph, *, wall_seconds: float) -> dict[str, Any]:
     """Return the content of ``summary.json``.
 
     Rates and means whose denominator is zero are ``None``, as is what needs outputs in a run without them.
 
     Args:
         run: The records.
+        layers: Statistics of its layer rows.
         graph: The network that ran.
         wall_seconds: Time that the simulation took on this machine.
 
     Raises:
-        RecordsError: The tables contradict one another or the graph.
+        RecordsError: The tables contradict one another.
     """
     frames, device = _frame_metrics(run), _device_metrics(run)
     energy_per_input = ratio(device["energy_joules"], frames["inputs_completed"])
@@ -80,7 +63,11 @@ def summarise(run: RunTables, graph: LayerGraph, *, wall_seconds: float) -> dict
         **frames,
         **device,
         "energy_per_input_joules": energy_per_input,
-        **bit_metrics(run, graph),
+        "mean_weight_bits": layers.mean_weight_bits,
+        "mean_activation_bits": layers.mean_activation_bits,
+        "bit_switches": layers.bit_switches,
+        "mid_frame_switches": len(mid_frame_switches(run.table("decisions", MID_FRAME_COLUMNS), graph)),
+        "mixed_frames": layers.mixed_frames,
         "wall_seconds": wall_seconds,
     }
 
@@ -101,9 +88,7 @@ def answers(frames: pa.Table) -> Answers:
     right = None
     if len(pc.list_flatten(frames.column("labels"))):
         done = frames.filter(completed_frames)
-        predictions, labels = (
-            numbers(pc.list_flatten(done.column(name))) for name in ("predictions", "labels")
-        )
+        predictions, labels = (numbers(pc.list_flatten(done.column(name))) for name in ("predictions", "labels"))
         if not len(predictions) == len(labels) == completed.sum():
             raise RecordsError(
                 f"frames.parquet: {completed.sum()} inputs completed, but {len(predictions)} predictions and "
@@ -117,41 +102,6 @@ def answers(frames: pa.Table) -> Answers:
         on_time=np.repeat(numbers(on_time_frames), inputs_per_frame),
         right=right,
     )
-
-
-def layer_totals(layers: pa.Table, graph: LayerGraph) -> list[LayerTotals]:
-    """Return the rows of ``layers.csv``: totals over all executions, in the order of issue.
-
-    Args:
-        layers: The columns in ``LAYER_TOTALS_COLUMNS``.
-        graph: The network that ran.
-
-    Raises:
-        RecordsError: A row's layer is not in the graph.
-    """
-    positions = site_positions(layers, graph)
-    executions = np.bincount(positions, minlength=len(graph.layers))
-
-    def total(values: NDArray[Any]) -> NDArray[Any]:
-        return np.bincount(positions, weights=values, minlength=len(graph.layers))
-
-    columns = {name: numbers(layers.column(name)) for name in LAYER_TOTALS_COLUMNS if name != "layer"}
-    busy = total(columns["finish_picoseconds"] - columns["start_picoseconds"]) / PICOSECONDS_PER_SECOND
-    totals = {name: total(values) for name, values in columns.items()}
-    return [
-        LayerTotals(
-            layer=layer.name,
-            executions=int(executions[position]),
-            mean_weight_bits=ratio(totals["weight_bits"][position], executions[position]),
-            mean_activation_bits=ratio(totals["activation_bits"][position], executions[position]),
-            busy_seconds=float(busy[position]),
-            cycles=int(totals["cycles"][position]),
-            dram_bits=int(totals["dram_bits"][position]),
-            energy_joules=float(totals["energy_joules"][position]),
-            norm_reloads=int(totals["norm_reload"][position]),
-        )
-        for position, layer in enumerate(graph.layers)
-    ]
 
 
 def _frame_metrics(run: RunTables) -> dict[str, Any]:
@@ -212,6 +162,4 @@ def _device_metrics(run: RunTables) -> dict[str, Any]:
 
 
 def _percentiles(values: NDArray[np.float64], percents: Sequence[int]) -> list[float | None]:
-    return (
-        [float(value) for value in np.percentile(values, percents)] if len(values) else [None] * len(percents)
-    )
+    return [float(value) for value in np.percentile(values, percents)] if len(values) else [None] * len(percents)

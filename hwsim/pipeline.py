@@ -27,6 +27,7 @@ from hwsim.controllers import build_controller, parse_controller
 from hwsim.cost import CostTable
 from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError
+from hwsim.layer_statistics import LayerStatistics, LayerTotals, layer_statistics
 from hwsim.ledgers import close_ledgers
 from hwsim.plant.ambient import Ambient
 from hwsim.records.recorder import Recorder
@@ -98,8 +99,7 @@ def plan(
     checkpoint = find_checkpoint(_beside(stream.network, path))
     if scenario.outputs != "none" and checkpoint.weights_sha256 is None:
         raise ConfigurationError(
-            f"{path}: streams.0.network: {checkpoint.name} is a geometry without "
-            "trained weights: set outputs: none"
+            f"{path}: streams.0.network: {checkpoint.name} is a geometry without trained weights: set outputs: none"
         )
     device = build_device(profile)
     return Plan(
@@ -158,14 +158,15 @@ def run(
     recorder.write_frames(predictions, loaded.labels if loaded is not None and predictions else None)
     _write_manifest(planned, folder, interrupted=interrupted)
     records = RunFolder(folder)
-    summary = metrics.summarise(records, checkpoint.graph, wall_seconds=time.perf_counter() - began)
+    layers = layer_statistics(records, checkpoint.graph)
+    summary = metrics.summarise(records, layers, checkpoint.graph, wall_seconds=time.perf_counter() - began)
     if interrupted:
         summary["interrupted"] = True
     else:
         ledgers = close_ledgers(folder, planned.device, planned.costs, simulator.plant)
         ledgers.check()
         summary["energy_ledgers"] = ledgers.as_dict()
-    _write_layer_totals(records, folder)
+    _write_layer_totals(layers, folder)
     _write_json(folder / "summary.json", summary)
     if figures and not interrupted:
         from hwsim.report.run_figures import write_run_figures
@@ -312,12 +313,11 @@ def _write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
         (folder / "profile.yaml").write_text(profile_path.read_text(encoding="utf-8"), encoding="utf-8")
 
 
-def _write_layer_totals(records: RunFolder, folder: Path) -> None:
-    totals = metrics.layer_totals(records.table("layers", metrics.LAYER_TOTALS_COLUMNS), records.graph)
+def _write_layer_totals(layers: LayerStatistics, folder: Path) -> None:
     with (folder / "layers.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in dataclasses.fields(totals[0])])
+        writer = csv.DictWriter(stream, [field.name for field in dataclasses.fields(LayerTotals)])
         writer.writeheader()
-        writer.writerows(dataclasses.asdict(row) for row in totals)
+        writer.writerows(dataclasses.asdict(row) for row in layers.totals)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

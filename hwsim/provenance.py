@@ -37,6 +37,4 @@ def run_id(resolved: dict[str, Any], checkpoint_sha256: str) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that numbers may depend on."""
-    return {"python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in LIBRARIES
-    }
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bitmixer.graph import LayerGraph
-from hwsim.errors import RecordsError
+from hwsim.layer_statistics import site_positions
 from hwsim.records.store import RunTables, numbers
 
 MID_FRAME_COLUMNS = (
@@ -83,73 +83,5 @@ def realised_weight_bits(run: RunTables, graph: LayerGraph) -> tuple[NDArray[Any
     return numbers(layers.column("start_picoseconds"))[first], mean
 
 
-def site_positions(layers: pa.Table, graph: LayerGraph) -> NDArray[np.int32]:
-    """Return the position in the order of issue of every row's layer.
-
-    Raises:
-        RecordsError: A layer is not in the graph.
-    """
-    positions = pc.index_in(layers.column("layer"), value_set=pa.array(list(graph.index), pa.string()))
-    if positions.null_count:
-        stranger = layers.column("layer").filter(pc.is_null(positions))[0].as_py()
-        raise RecordsError(
-            f"layers.parquet: layer {stranger!r} is not in graph.json: they are of different runs"
-        )
-    return numbers(positions)
-
-
-def bit_metrics(run: RunTables, graph: LayerGraph) -> dict[str, Any]:
-    """Return the part of ``summary.json`` about bits.
-
-    Raises:
-        RecordsError: A layer is not in the graph.
-    """
-    layers = run.table("layers", ["frame", "attempt", "purpose", "layer", "weight_bits", "activation_bits"])
-    positions = site_positions(layers, graph)
-    weight, activation = (numbers(layers.column(name)) for name in ("weight_bits", "activation_bits"))
-    macs = _macs(graph)[positions]
-    return {
-        "mean_weight_bits": ratio(macs @ weight, macs.sum()),
-        "mean_activation_bits": ratio(macs @ activation, macs.sum()),
-        "bit_switches": _bit_switches(positions, _code(weight, activation)),
-        "mid_frame_switches": len(mid_frame_switches(run.table("decisions", MID_FRAME_COLUMNS), graph)),
-        "mixed_frames": _mixed_frames(layers, positions, graph),
-    }
-
-
-def _bit_switches(positions: NDArray[np.int32], codes: NDArray[np.int16]) -> int:
-    """Count the executions of a site at other widths than its execution before."""
-    order = np.argsort(positions, kind="stable")  # rows are in the order of execution
-    same_site = np.diff(positions[order]) == 0
-    return int((same_site & (np.diff(codes[order]) != 0)).sum())
-
-
-def _mixed_frames(layers: pa.Table, positions: NDArray[np.int32], graph: LayerGraph) -> int:
-    """Count the frames of which one attempt ran its sites that are not pinned at different widths."""
-    free = np.array([not layer.pinned for layer in graph.layers])[positions]
-    answering = numbers(pc.is_in(layers.column("purpose"), value_set=pa.array(["inference", "rerun"])))
-    rows = np.flatnonzero(free & answering)
-    if not len(rows):
-        return 0
-    frames, attempts = (numbers(layers.column(name))[rows] for name in ("frame", "attempt"))
-    weight, activation = (numbers(layers.column(name))[rows] for name in ("weight_bits", "activation_bits"))
-    codes, stride = _code(weight, activation), int(attempts.max()) + 1
-    attempt_numbers, first, group = np.unique(
-        frames * stride + attempts, return_index=True, return_inverse=True
-    )
-    differs = codes != codes[first][group]
-    return len(np.unique(attempt_numbers[group[differs]] // stride))
-
-
-def _code(weight_bits: NDArray[np.int8], activation_bits: NDArray[np.int8]) -> NDArray[np.int16]:
-    """Return one number per pair of widths."""
-    return weight_bits.astype(np.int16) * 256 + activation_bits
-
-
 def _macs(graph: LayerGraph) -> NDArray[np.float64]:
     return np.array([layer.macs for layer in graph.layers], np.float64)
-
-
-def ratio(part: float, whole: float) -> float | None:
-    """Return ``part / whole``; ``None`` where the whole is zero."""
-    return float(part / whole) if whole else None

@@ -52,9 +52,7 @@ def replay(folder: Path, *, frame: int | None = None) -> Replay:
     recorded = _recorded(run, frame)
     checkpoint = find_checkpoint(run.manifest["network_path"])
     if checkpoint.sha256 != run.manifest["network_sha256"]:
-        raise RecordsError(
-            f"{folder}: network {checkpoint.name} is not the one that ran; restore that checkpoint"
-        )
+        raise RecordsError(f"{folder}: network {checkpoint.name} is not the one that ran; restore that checkpoint")
     loaded = LoadedNetwork(checkpoint, run.manifest["data"])
     predictions = lazy_predictions(loaded, (event for event, _ in recorded))
     return Replay(
@@ -75,28 +73,20 @@ def _recorded(run: RunFolder, only: int | None) -> list[tuple[FrameEnded, NDArra
     if only is not None:
         table = table.filter(pc.equal(table["frame"], only))
         if not table.num_rows:
-            raise RecordsError(
-                f"{run.path}: no frame {only}; frames are numbered from 0 in the order of arrival"
-            )
+            raise RecordsError(f"{run.path}: no frame {only}; frames are numbered from 0 in the order of arrival")
     widths = _realised_widths(run, only)
     found = []
     for row in table.to_pylist():
         if not row["predictions"]:
             continue
         if len(widths.get(row["frame"], ())) != len(run.graph.layers):
-            raise RecordsError(
-                f"{run.path}: frame {row['frame']} has predictions but not a row for every layer"
-            )
+            raise RecordsError(f"{run.path}: frame {row['frame']} has predictions but not a row for every layer")
         event = FrameEnded(
             row["frame"], row["status"], 0, 0, 0, 0, tuple(row["input_indices"]), widths[row["frame"]], 0.0
         )
         found.append((event, np.array(row["predictions"], dtype=np.int32)))
     if not found:
-        what = (
-            "the run has no predictions"
-            if only is None
-            else f"frame {only} was dropped and has no predictions"
-        )
+        what = "the run has no predictions" if only is None else f"frame {only} was dropped and has no predictions"
         raise RecordsError(f"{run.path}: {what}")
     return found
 
@@ -118,9 +108,7 @@ def _realised_widths(run: RunFolder, only: int | None) -> dict[int, tuple[Widths
     )
     starts = np.flatnonzero(np.diff(frames, prepend=-1))
     ends = [*starts[1:].tolist(), len(frames)]
-    return {
-        int(frames[start]): tuple(pairs[start:end]) for start, end in zip(starts.tolist(), ends, strict=True)
-    }
+    return {int(frames[start]): tuple(pairs[start:end]) for start, end in zip(starts.tolist(), ends, strict=True)}
 
 
 def _is_mixed(run: RunFolder, widths: tuple[Widths, ...]) -> bool:

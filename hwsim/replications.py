@@ -42,9 +42,7 @@ def compare_controllers(
     from hwsim.report.comparison_figures import write_comparison_figures
 
     if not controllers or len(set(controllers)) < len(controllers):
-        raise ConfigurationError(
-            f"controllers {', '.join(controllers) or 'none'}: give each once, one at least"
-        )
+        raise ConfigurationError(f"controllers {', '.join(controllers) or 'none'}: give each once, one at least")
     plans = {name: pipeline.plan(scenario, controller=name, sets=sets) for name in controllers}
     first_seed = next(iter(plans.values())).scenario.seed
     tasks = [
@@ -59,9 +57,7 @@ def compare_controllers(
         for name in controllers
     ]
     _run_all(tasks, jobs, progress)
-    runs = {
-        name: [RunFolder(task.folder) for task in tasks if task.controller == name] for name in controllers
-    }
+    runs = {name: [RunFolder(task.folder) for task in tasks if task.controller == name] for name in controllers}
     comparison = compare(runs, scenario=next(iter(plans.values())).scenario.name)
     (folder / "comparison.json").write_text(comparison.to_json(), encoding="utf-8")
     (folder / "comparison.csv").write_text(comparison.to_csv(), encoding="utf-8")

@@ -23,9 +23,7 @@ def parse(text: str, *, where: str) -> tuple[str, float, int]:
     if match is None:
         raise DataError(f"{where}: corruption {text!r}: expected kindSEVERITY@SEED, for example noise0.4@7")
     if match["kind"] not in KINDS:
-        raise DataError(
-            f"{where}: unknown corruption {match['kind']!r}: {did_you_mean(match['kind'], KINDS)}"
-        )
+        raise DataError(f"{where}: unknown corruption {match['kind']!r}: {did_you_mean(match['kind'], KINDS)}")
     return match["kind"], float(match["severity"]), int(match["seed"] or 0)
 
 
@@ -41,7 +39,5 @@ def apply(inputs: NDArray[np.float32], kind: str, severity: float, seed: int) ->
         return np.clip(noisy, 0.0, 1.0).astype(np.float32)
     from scipy.ndimage import gaussian_filter
 
-    blurred: NDArray[np.float32] = gaussian_filter(inputs, sigma=(0, 0, severity, severity)).astype(
-        np.float32
-    )
+    blurred: NDArray[np.float32] = gaussian_filter(inputs, sigma=(0, 0, severity, severity)).astype(np.float32)
     return blurred

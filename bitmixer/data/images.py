@@ -18,9 +18,7 @@ class ImageSet:
     test_labels: NDArray[np.int64]
 
 
-def split_by_class(
-    inputs: NDArray[np.float32], labels: NDArray[np.int64], *, test_share: float, seed: int
-) -> ImageSet:
+def split_by_class(inputs: NDArray[np.float32], labels: NDArray[np.int64], *, test_share: float, seed: int) -> ImageSet:
     """Split so that every class gives the same share to the test set; the order is shuffled by ``seed``."""
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(labels))

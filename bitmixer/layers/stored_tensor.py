@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from bitmixer.quantizers import StepQuantizer
@@ -31,5 +30,4 @@ class StoredTensor(nn.Module):
         if self.training:
             result: Tensor = self.quantizer(x)
             return result
-        with torch.no_grad():
-            return self.quantizer.codes(x).mul_(self.quantizer.step())
+        return self.quantizer.codes(x).mul_(self.quantizer.step().detach())

@@ -86,14 +86,14 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"network {str(name_or_path)!r} is neither a shipped checkpoint nor a folder with one: {hint}"
         )
+    from pydantic import TypeAdapter
+
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         version = data["format_version"]
         if version != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{file}: format_version {version!r}, expected {FORMAT_VERSION}: train it again"
-            )
-        form = NetworkForm(**{**data["form"], "bits": tuple(data["form"]["bits"])})
+            raise CheckpointError(f"{file}: format_version {version!r}, expected {FORMAT_VERSION}: train it again")
+        form = TypeAdapter(NetworkForm).validate_python(data["form"])
         return Checkpoint(
             path=folder,
             name=data["name"],
@@ -103,8 +103,9 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
         )
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{file}: not a checkpoint: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        problem = " ".join(str(error).split())
+        raise CheckpointError(f"{file}: not a checkpoint: {problem}") from None
 
 
 def save_checkpoint(
@@ -146,9 +147,7 @@ def build(form: NetworkForm) -> MetaQuantizedNetwork:
     from bitmixer.conversion import convert
     from bitmixer.networks.registry import create
 
-    original = create(
-        form.architecture, input_channels=form.input_channels, classes=form.classes, width=form.width
-    )
+    original = create(form.architecture, input_channels=form.input_channels, classes=form.classes, width=form.width)
     return convert(original, form.bits, residual_bits=form.residual_bits, signed_input=False)
 
 
@@ -187,14 +186,10 @@ def _load_weights(network: MetaQuantizedNetwork, checkpoint: Checkpoint) -> None
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise CheckpointError(
-            f"{file}: weights of another network: {str(error).splitlines()[1].strip()}"
-        ) from None
+        raise CheckpointError(f"{file}: weights of another network: {str(error).splitlines()[1].strip()}") from None
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(
-                f"{file}: tensor {key!r} holds NaN or infinity; train it again or copy it again"
-            )
+            raise CheckpointError(f"{file}: tensor {key!r} holds NaN or infinity; train it again or copy it again")
 
 
 def _sha256(file: Path) -> str:

@@ -106,6 +106,7 @@ class StepQuantizer(nn.Module):
         step: Tensor = self.log_steps[str(self.bits)].exp()
         return step
 
+    @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
         """Return the integer codes of ``x`` at the current width, held as floats."""
         low, high = code_range(self.bits, signed=self.signed)

@@ -72,6 +72,7 @@ class NestedWeightQuantizer(nn.Module):
         """Return the value of one code at the current width (a scalar tensor)."""
         return self.log_step.exp() * 2.0 ** (self.highest - self.bits)
 
+    @torch.no_grad()
     def codes(self, weight: Tensor) -> Tensor:
         """Return the integer codes of the weights at the current width, held as floats."""
         return nested_codes(weight / self.log_step.exp(), self.bits, self.highest)

@@ -30,9 +30,7 @@ CALIBRATION_IMAGES = 256
 Progress = Callable[[dict[str, Any]], None]
 
 
-def train(
-    recipe: Recipe, recipe_text: str, folder: Path, *, progress: Progress = lambda row: None
-) -> Checkpoint:
+def train(recipe: Recipe, recipe_text: str, folder: Path, *, progress: Progress = lambda row: None) -> Checkpoint:
     """Train a recipe to its end and write the checkpoint into ``folder``.
 
     Interrupted at any time, it goes on from the last whole epoch when called again, to the same bits.
@@ -41,7 +39,8 @@ def train(
         recipe: What to train.
         recipe_text: Its text, kept with the checkpoint.
         folder: Where the training state and the checkpoint go.
-        progress: Called after every epoch with its row of the history.
+        progress: Called after every epoch with its row of the history; when a training is taken up again,
+            first with the last row that was kept.
 
     Raises:
         TrainingError: A batch is larger than the data, or the loss is no longer a number.
@@ -63,7 +62,9 @@ def train(
         recipe_sha256=hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
         generator=np.random.default_rng(recipe.seed),
     )
-    if not state.restore(folder, network, optimizer):
+    if state.restore(folder, network, optimizer):
+        progress(state.history[-1])
+    else:
         network.calibrate_activations(torch.from_numpy(images.train_inputs[:CALIBRATION_IMAGES]))
     for stage, epoch in _epochs(recipe)[state.epoch :]:
         if epoch == 0:
@@ -71,9 +72,7 @@ def train(
         began = time.perf_counter()
         loss = _epoch(network, optimizer, recipe, images, state.generator, stage=stage, epoch=epoch)
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"stage {stage.name}, epoch {epoch + 1}: the loss is {loss}: lower the learning rate"
-            )
+            raise TrainingError(f"stage {stage.name}, epoch {epoch + 1}: the loss is {loss}: lower the learning rate")
         state.epoch += 1
         seconds = time.perf_counter() - began
         row = {"epoch": state.epoch, "stage": stage.name, "loss": loss, "seconds": round(seconds, 2)}

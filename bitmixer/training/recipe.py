@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+import bitmixer
 from bitmixer.bitwidths import checked_bits
 from bitmixer.data import DATA_SETS
 from bitmixer.documents import Problem, Section, load_document
-from bitmixer.errors import BitmixerError, did_you_mean
+from bitmixer.errors import BitmixerError, DocumentError, did_you_mean
 from bitmixer.networks.registry import ARCHITECTURES
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -93,6 +94,28 @@ class Recipe(Section):
         if names != ["activations", "weights", "transitions"]:
             found = ", ".join(names) or "none"
             yield Problem(("stages",), f"stages {found}: expected activations, weights, transitions")
+
+
+def packaged_recipes() -> Path:
+    """Return the folder of recipes: inside an installed package, or at the top of a source checkout."""
+    package = Path(bitmixer.__file__).parent
+    installed = package / "packaged" / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """Return the file of a packaged recipe's name, or the path itself.
+
+    Raises:
+        DocumentError: Nothing is at this path, and no packaged recipe has this name.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    names = [file.stem for file in packaged_recipes().glob("*.yaml")]
+    if name_or_path in names:
+        return packaged_recipes() / f"{name_or_path}.yaml"
+    raise DocumentError(f"recipe {name_or_path!r} is neither a file nor packaged: {did_you_mean(path.stem, names)}")
 
 
 def load_recipe(path: Path) -> Recipe:

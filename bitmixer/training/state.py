@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from bitmixer.errors import CheckpointError
 from bitmixer.network import MetaQuantizedNetwork
 
 FILE = "training_state.pt"
+DAMAGE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError)
+"""What reading a file raises that is not a whole training state."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,13 +60,17 @@ class TrainingState:
             return False
         try:
             content = torch.load(file, weights_only=True)
-        except (RuntimeError, OSError, EOFError) as error:
-            raise CheckpointError(f"{file}: damaged ({error}); delete it to start again") from None
-        if content["recipe_sha256"] != self.recipe_sha256:
-            raise CheckpointError(f"{file}: belongs to another recipe; choose another --out or delete it")
-        network.load_state_dict(content["network"])
-        optimizer.load_state_dict(content["optimizer"])
-        self.epoch = content["epoch"]
-        self.generator.bit_generator.state = json.loads(content["generator"])
-        self.history = json.loads(content["history"])
+            if content["recipe_sha256"] != self.recipe_sha256:
+                raise CheckpointError(f"{file}: belongs to another recipe; choose another --out or delete it")
+            network.load_state_dict(content["network"])
+            optimizer.load_state_dict(content["optimizer"])
+            self.epoch = content["epoch"]
+            self.generator.bit_generator.state = json.loads(content["generator"])
+            self.history = json.loads(content["history"])
+        except DAMAGE as error:
+            raise CheckpointError(f"{file}: damaged ({_first_line(error)}); delete it to start again") from None
         return True
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

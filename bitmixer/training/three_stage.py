@@ -48,16 +48,11 @@ def students(
     return [_partly_random(network, redraw, generator) for _ in range(count)]
 
 
-def _partly_random(
-    network: MetaQuantizedNetwork, redraw: float, generator: np.random.Generator
-) -> BitAssignment:
+def _partly_random(network: MetaQuantizedNetwork, redraw: float, generator: np.random.Generator) -> BitAssignment:
     """Draw a width for the whole network; each site redraws its own with probability ``redraw``."""
     base = network.uniform(int(generator.choice(network.bits)))
     fresh = BitAssignment.random(network.sites, generator)
     chosen = generator.random(len(network.sites)) < redraw
     return BitAssignment(
-        {
-            site.name: (fresh if own else base)[site.name]
-            for site, own in zip(network.sites, chosen, strict=True)
-        }
+        {site.name: (fresh if own else base)[site.name] for site, own in zip(network.sites, chosen, strict=True)}
     )

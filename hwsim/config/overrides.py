@@ -19,9 +19,7 @@ def parse_set(item: str) -> Override:
     path, equals, text = item.partition("=")
     path = path.strip()
     if not equals or not all(path.split(".")):
-        raise ConfigurationError(
-            f"--set {item}: expected PATH=VALUE, for example --set streams.0.deadline='50 ms'"
-        )
+        raise ConfigurationError(f"--set {item}: expected PATH=VALUE, for example --set streams.0.deadline='50 ms'")
     place = f"--set {path}"
     return Override(path, parse(text, place).data, place)
 

@@ -44,7 +44,5 @@ def find(kind: Kind, name_or_path: str, *, beside: Path = Path()) -> Path:
         return path
     if name_or_path not in packaged_names(kind):
         hint = did_you_mean(name_or_path, packaged_names(kind))
-        raise ConfigurationError(
-            f"no packaged {kind[:-1]} {name_or_path!r}: {hint}; or give the path of a YAML file"
-        )
+        raise ConfigurationError(f"no packaged {kind[:-1]} {name_or_path!r}: {hint}; or give the path of a YAML file")
     return directory(kind) / f"{name_or_path}.yaml"

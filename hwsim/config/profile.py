@@ -176,16 +176,12 @@ class DeviceProfile(Section):
                 yield Problem((*path, "heats"), f"unknown node {node!r}: {did_you_mean(node, known)}")
         for action in sorted(set(get_args(Action)) - {entry.per for entry in self.energy.values()}):
             yield Problem(("energy",), f"no entry for the action {action!r}: add one with 'per: {action}'")
-        clocks = {
-            point.frequency_hertz.value: point.frequency_hertz.text for point in self.operating_points.points
-        }
+        clocks = {point.frequency_hertz.value: point.frequency_hertz.text for point in self.operating_points.points}
         for position, trip in enumerate(self.throttling.trips):
             if trip.frequency_cap_hertz.value not in clocks:
                 path = ("throttling", "trips", position, "frequency_cap")
                 cap = trip.frequency_cap_hertz.text
-                yield Problem(
-                    path, f"{cap} is no operating point: choose one of {', '.join(clocks.values())}"
-                )
+                yield Problem(path, f"{cap} is no operating point: choose one of {', '.join(clocks.values())}")
 
     def _heated(self) -> Iterator[tuple[KeyPath, str]]:
         for name, entry in self.energy.items():

@@ -16,8 +16,7 @@ from hwsim.config.units import PICOSECONDS_PER_SECOND, Dimension, parse_quantity
 Number = TypeVar("Number", int, float)
 
 _TWO_FORMS = (
-    'write {{value: {0}, source: "where it was published"}} '
-    'or {{value: {0}, assumption: "why", range: [low, high]}}'
+    'write {{value: {0}, source: "where it was published"}} or {{value: {0}, assumption: "why", range: [low, high]}}'
 )
 
 
@@ -76,9 +75,7 @@ class Measured:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         if self.dimension.unit:
             return {
                 "type": "string",

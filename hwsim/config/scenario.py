@@ -65,9 +65,7 @@ class PeriodicArrivals(Section):
         """Yield a jitter that would let frames overtake one another."""
         periods = [self.period_picoseconds] + ([self.bursts.period_picoseconds] if self.bursts else [])
         if self.jitter_picoseconds > min(periods):
-            yield Problem(
-                ("jitter",), "is longer than the period, so frames would overtake one another: shorten it"
-            )
+            yield Problem(("jitter",), "is longer than the period, so frames would overtake one another: shorten it")
 
 
 class Stream(Section):
@@ -127,9 +125,7 @@ class PiecewiseLinearAmbient(Section):
             yield Problem(("points",), "must begin at 0 s: write the first point as [0 s, 25 degC]")
         for position, (before, after) in enumerate(pairwise(self.points), start=1):
             if after[0] <= before[0]:
-                yield Problem(
-                    ("points", position, 0), "is not later than the point before it: sort the points by time"
-                )
+                yield Problem(("points", position, 0), "is not later than the point before it: sort the points by time")
 
 
 class Environment(Section):
@@ -180,9 +176,7 @@ class Scenario(Section):
     def contradictions(self) -> Iterator[Problem]:
         """Yield more or less than one stream, and outputs that have no data."""
         if len(self.streams) != 1:
-            yield Problem(
-                ("streams",), f"{len(self.streams)} streams: a scenario runs exactly one for now; keep one"
-            )
+            yield Problem(("streams",), f"{len(self.streams)} streams: a scenario runs exactly one for now; keep one")
         for position, stream in enumerate(self.streams):
             if stream.data is None and self.outputs != "none":
                 path = ("streams", position, "data")
@@ -233,11 +227,7 @@ def _bare(value: object) -> Any:
     match value:
         case Section():
             origin = {"source", "assumption", "range"} if isinstance(value, Quantity) else set()
-            return {
-                field: _bare(getattr(value, field))
-                for field in type(value).model_fields
-                if field not in origin
-            }
+            return {field: _bare(getattr(value, field)) for field in type(value).model_fields if field not in origin}
         case Mapping():
             return {key: _bare(item) for key, item in value.items()}
         case tuple() | list():

@@ -128,6 +128,4 @@ class Limits(Section):
         """Yield a shutdown within the rated range."""
         rated, shutdown = self.maximum_junction_temperature_celsius, self.shutdown_temperature_celsius
         if shutdown.value <= rated.value:
-            yield Problem(
-                ("shutdown_temperature",), f"{shutdown.text} is not above the rated {rated.text}: raise it"
-            )
+            yield Problem(("shutdown_temperature",), f"{shutdown.text} is not above the rated {rated.text}: raise it")

@@ -31,29 +31,19 @@ class Dimension:
     example: str
 
 
-DURATION = Dimension(
-    name="a duration", unit="s", units=("ps", "ns", "us", "ms", "s", "min", "h"), example="5 ms"
-)
+DURATION = Dimension(name="a duration", unit="s", units=("ps", "ns", "us", "ms", "s", "min", "h"), example="5 ms")
 FREQUENCY = Dimension(name="a frequency", unit="Hz", units=("Hz", "kHz", "MHz", "GHz"), example="200 MHz")
 VOLTAGE = Dimension(name="a voltage", unit="V", units=("mV", "V"), example="0.9 V")
 ENERGY = Dimension(name="an energy", unit="J", units=("fJ", "pJ", "nJ", "uJ", "mJ", "J"), example="3.2 pJ")
 POWER = Dimension(name="a power", unit="W", units=("uW", "mW", "W"), example="1.1 W")
 TEMPERATURE = Dimension(name="a temperature", unit="degC", units=("degC",), example="25 degC")
-TEMPERATURE_DIFFERENCE = Dimension(
-    name="a temperature difference", unit="K", units=("mK", "K"), example="0.5 K"
-)
-THERMAL_RESISTANCE = Dimension(
-    name="a thermal resistance", unit="K/W", units=("K/W", "K/mW"), example="15 K/W"
-)
+TEMPERATURE_DIFFERENCE = Dimension(name="a temperature difference", unit="K", units=("mK", "K"), example="0.5 K")
+THERMAL_RESISTANCE = Dimension(name="a thermal resistance", unit="K/W", units=("K/W", "K/mW"), example="15 K/W")
 HEAT_CAPACITY = Dimension(name="a heat capacity", unit="J/K", units=("mJ/K", "J/K"), example="0.6 J/K")
 SLOPE = Dimension(name="a relative slope per kelvin", unit="1/K", units=("1/K",), example="0.0185 1/K")
 DATA_RATE = Dimension(name="a data rate", unit="bit/s", units=("bit/s", "MB/s", "GB/s"), example="2.1 GB/s")
-PORT_WIDTH = Dimension(
-    name="a port width", unit="bit/cycle", units=("bit/cycle", "B/cycle"), example="64 bit/cycle"
-)
-LANES = Dimension(
-    name="a rate of elements", unit="element/cycle", units=("element/cycle",), example="64 element/cycle"
-)
+PORT_WIDTH = Dimension(name="a port width", unit="bit/cycle", units=("bit/cycle", "B/cycle"), example="64 bit/cycle")
+LANES = Dimension(name="a rate of elements", unit="element/cycle", units=("element/cycle",), example="64 element/cycle")
 COUNT = Dimension(name="a number", unit="", units=(), example="8")
 FRACTION = Dimension(name="a fraction", unit="", units=(), example="0.75")
 
@@ -100,9 +90,7 @@ def parse_quantity(given: object, dimension: Dimension) -> Fraction:
         raise ValueError(f"{shown(given)} is not {dimension.name}: write for example {dimension.example}")
     if not isinstance(given, str):
         if dimension.unit:
-            raise ValueError(
-                f"{given} has no unit: {dimension.name} needs one, write for example {dimension.example}"
-            )
+            raise ValueError(f"{given} has no unit: {dimension.name} needs one, write for example {dimension.example}")
         return Fraction(str(given))
     match = _QUANTITY.fullmatch(given)
     if not dimension.unit:
@@ -111,9 +99,7 @@ def parse_quantity(given: object, dimension: Dimension) -> Fraction:
         raise ValueError(f"{given!r} is not {dimension.name}: write for example {dimension.example}")
     number, unit = match.groups()
     if unit is None:
-        raise ValueError(
-            f"{number!r} has no unit: {dimension.name} needs one, write for example {dimension.example}"
-        )
+        raise ValueError(f"{number!r} has no unit: {dimension.name} needs one, write for example {dimension.example}")
     return Fraction(number) * _scale(unit, dimension)
 
 
@@ -127,9 +113,7 @@ def _scale(unit: str, dimension: Dimension) -> Fraction:
         ) from None
     if powers != _unit(dimension.unit)[1]:
         expected = f"expected {dimension.name} in {', '.join(dimension.units)}"
-        raise ValueError(
-            f"unit {unit!r} measures something else: {expected}, for example {dimension.example}"
-        )
+        raise ValueError(f"unit {unit!r} measures something else: {expected}, for example {dimension.example}")
     return scale
 
 

@@ -24,9 +24,7 @@ class Registered(NamedTuple):
 
 CONTROLLERS = {
     "static": Registered(Static, StaticOptions, "one width for the whole run"),
-    "hysteresis": Registered(
-        Hysteresis, HysteresisOptions, "fewer bits when hot or behind, more when cool and idle"
-    ),
+    "hysteresis": Registered(Hysteresis, HysteresisOptions, "fewer bits when hot or behind, more when cool and idle"),
 }
 
 
@@ -42,9 +40,7 @@ def build_controller(name: str, options: Mapping[str, Any]) -> Controller:
     try:
         controller: Controller = registered.build(registered.options.model_validate(dict(options)))
     except ValidationError as error:
-        raise ConfigurationError(
-            "\n".join(_problem(name, registered, each) for each in error.errors())
-        ) from None
+        raise ConfigurationError("\n".join(_problem(name, registered, each) for each in error.errors())) from None
     return controller
 
 

@@ -92,9 +92,7 @@ class Hysteresis:
         before_rung, rung = max(state.heat_rung, state.queue_rung), max(after.heat_rung, after.queue_rung)
         if rung == before_rung:
             return None, after
-        return Decision(
-            widths=self._assignments[rung], reason=self._reason(observation, state, after, rung)
-        ), after
+        return Decision(widths=self._assignments[rung], reason=self._reason(observation, state, after, rung)), after
 
     def _after_heat(self, observation: Observation, state: HysteresisState) -> HysteresisState:
         now = observation.time_picoseconds
@@ -122,9 +120,7 @@ class Hysteresis:
             return HysteresisState(state.heat_rung, state.queue_rung - 1, state.heat_step_picoseconds, now)
         return state
 
-    def _reason(
-        self, observation: Observation, before: HysteresisState, after: HysteresisState, rung: int
-    ) -> str:
+    def _reason(self, observation: Observation, before: HysteresisState, after: HysteresisState, rung: int) -> str:
         bits, waiting = self._rungs[rung], len(observation.queued_deadlines_picoseconds)
         if after.queue_rung > before.queue_rung:
             return f"{waiting} frames wait: down to {bits} bit"

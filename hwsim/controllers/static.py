@@ -32,8 +32,6 @@ class Static:
         bits = checked_rungs(network, None if self._options.bits is None else (self._options.bits,))[0]
         return Decision(widths=network.graph.uniform(bits), reason=f"static {bits} bit"), None
 
-    def decide(
-        self, observation: Observation, state: None, generator: np.random.Generator
-    ) -> tuple[None, None]:
+    def decide(self, observation: Observation, state: None, generator: np.random.Generator) -> tuple[None, None]:
         """Return nothing; a static controller is never woken."""
         return None, None

@@ -100,9 +100,7 @@ class EnergyTable:
         for entry in self.entries:
             if entry.node not in columns:
                 hint = did_you_mean(entry.node, columns)
-                raise ConfigurationError(
-                    f"energy entry {entry.name!r}: no thermal node {entry.node!r}: {hint}"
-                )
+                raise ConfigurationError(f"energy entry {entry.name!r}: no thermal node {entry.node!r}: {hint}")
             if entry.action in positions:
                 joules[positions[entry.action], columns.index(entry.node)] += entry.joules
         return np.stack(np.broadcast_arrays(*counts.values()), axis=-1) @ joules

@@ -171,32 +171,24 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
     position = 1
     for index, name in enumerate(header):
         if name not in known:
-            raise ConfigurationError(
-                f"{path}:1:{position}: unknown column {name!r}: {did_you_mean(name, known)}"
-            )
+            raise ConfigurationError(f"{path}:1:{position}: unknown column {name!r}: {did_you_mean(name, known)}")
         if name in header[:index]:
             raise ConfigurationError(f"{path}:1:{position}: column {name!r} stands twice: remove one")
         position += len(name) + 1
     missing = [name for name in REQUIRED if name not in header]
     if missing:
-        raise ConfigurationError(
-            f"{path}:1:1: missing column {', '.join(missing)}: add it to the header and rows"
-        )
+        raise ConfigurationError(f"{path}:1:1: missing column {', '.join(missing)}: add it to the header and rows")
 
 
 def _layer(row: _Row) -> Layer:
     if not row.cells["layer"].strip():
         row.fail("layer", "expected a name, found nothing")
-    sizes = {
-        name: row.integer(name, low=0 if name == "padding" else 1, high=MAX_TABLE_ELEMENTS) for name in SIZES
-    }
+    sizes = {name: row.integer(name, low=0 if name == "padding" else 1, high=MAX_TABLE_ELEMENTS) for name in SIZES}
     groups = row.integer("groups", low=1, high=MAX_TABLE_ELEMENTS) if "groups" in row.cells else 1
     for name in ("input_channels", "output_channels"):
         if sizes[name] % groups:
             row.fail(name, f"{sizes[name]} channels do not divide into {groups} groups")
-    weight, activation = (
-        row.integer(f"{n}_bits", low=1, high=MAX_TABLE_BITS) for n in ("weight", "activation")
-    )
+    weight, activation = (row.integer(f"{n}_bits", low=1, high=MAX_TABLE_BITS) for n in ("weight", "activation"))
     layer = Layer(
         name=row.cells["layer"].strip(),
         kind="linear" if sizes["input_height"] == sizes["input_width"] == 1 else "convolution",

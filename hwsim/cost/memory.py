@@ -88,8 +88,7 @@ def layer_traffic(
     stored = np.array([max(widths.weight for widths in layer.allowed) for layer in layers])
     planes = weight_bits + (weight_bits < stored.reshape(-1, *(1,) * trailing_axes))
     return Traffic(
-        read_bits=layer_column(layers, "weights", trailing_axes) * planes
-        + inputs_per_frame * per_input_read,
+        read_bits=layer_column(layers, "weights", trailing_axes) * planes + inputs_per_frame * per_input_read,
         write_bits=inputs_per_frame * per_input_write,
     )
 

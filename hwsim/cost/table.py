@@ -75,9 +75,7 @@ class CostTable:
             return self.widths.index(bits)
         except ValueError:
             known = ", ".join(map(str, self.widths))
-            raise ConfigurationError(
-                f"{bits} bits are not in the cost table: expected one of {known}"
-            ) from None
+            raise ConfigurationError(f"{bits} bits are not in the cost table: expected one of {known}") from None
 
     def frame_cycles(self, assignment: Mapping[str, BitWidths], frequency_index: int) -> int:
         """Return the cycles of a whole frame at one clock, every norm being on chip.

@@ -42,14 +42,11 @@ class OperatingPoints:
         ordered = tuple(sorted(self.points, key=lambda point: -point.frequency_hertz))
         if not ordered or any(point.frequency_hertz <= 0 or point.voltage_volts <= 0 for point in ordered):
             raise ConfigurationError(
-                "operating points: expected one or more, frequencies and voltages above 0; "
-                f"got {list(self.points)}"
+                f"operating points: expected one or more, frequencies and voltages above 0; got {list(self.points)}"
             )
         for faster, slower in pairwise(ordered):
             if faster.frequency_hertz == slower.frequency_hertz:
-                raise ConfigurationError(
-                    f"operating points: {faster.frequency_hertz} Hz is given twice: keep one"
-                )
+                raise ConfigurationError(f"operating points: {faster.frequency_hertz} Hz is given twice: keep one")
         object.__setattr__(self, "points", ordered)
 
     @property
@@ -63,7 +60,5 @@ class OperatingPoints:
         Args:
             limits_hertz: For example a controller's request and the throttle's cap; ``None`` is no limit.
         """
-        limit = min(
-            (hertz for hertz in limits_hertz if hertz is not None), default=self.fastest.frequency_hertz
-        )
+        limit = min((hertz for hertz in limits_hertz if hertz is not None), default=self.fastest.frequency_hertz)
         return next((point for point in self.points if point.frequency_hertz <= limit), self.points[-1])

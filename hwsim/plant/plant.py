@@ -62,9 +62,7 @@ class PlantParameters:
                 f"{', '.join(self.network.nodes)}, elsewhere); got shapes {powers.shape} and {rows.shape}"
             )
         if not (np.all(powers >= 0) and np.all(rows >= 0)) or np.any(rows[0] != 0):
-            raise ConfigurationError(
-                "plant: powers and energies must be 0 or more, and row 0 (idle) all zeros"
-            )
+            raise ConfigurationError("plant: powers and energies must be 0 or more, and row 0 (idle) all zeros")
         if self.leakage.node not in self.network.nodes:
             raise ConfigurationError(
                 f"leakage of {self.leakage.node!r}: no such thermal node; "
@@ -103,13 +101,9 @@ class Plant:
         columns = len(parameters.constant_powers_watts)
         self.parameters = parameters
         self.time_picoseconds = 0
-        self.rise_kelvin = (
-            np.zeros(columns - 1) if initial_rise_kelvin is None else initial_rise_kelvin.copy()
-        )
+        self.rise_kelvin = np.zeros(columns - 1) if initial_rise_kelvin is None else initial_rise_kelvin.copy()
         self._initial_celsius = self.temperatures_celsius()
-        self.leakage_watts = parameters.leakage.watts_at(
-            float(self._initial_celsius[parameters.leakage_node])
-        )
+        self.leakage_watts = parameters.leakage.watts_at(float(self._initial_celsius[parameters.leakage_node]))
         self.mean_power_watts = parameters.constant_powers_watts.copy()
         self.mean_power_watts[parameters.leakage_node] += self.leakage_watts
         self._leakage_node = parameters.leakage_node
@@ -183,9 +177,7 @@ class Plant:
 
     def _cuts(self, end_picoseconds: int) -> list[int]:
         """Return when leakage or the ambient's slope is to be renewed, and the end."""
-        renewals = range(
-            self.time_picoseconds + LEAKAGE_STEP_PICOSECONDS, end_picoseconds, LEAKAGE_STEP_PICOSECONDS
-        )
+        renewals = range(self.time_picoseconds + LEAKAGE_STEP_PICOSECONDS, end_picoseconds, LEAKAGE_STEP_PICOSECONDS)
         knots = self.parameters.ambient.knots_between(self.time_picoseconds, end_picoseconds)
         return [*sorted({*renewals, *knots}), end_picoseconds]
 
@@ -197,13 +189,9 @@ class Plant:
         for segment, column, joules in self._extras:
             if segment < segments:
                 energies[segment, column] += joules
-        self._extras = [
-            (0, column, joules) for segment, column, joules in self._extras if segment == segments
-        ]
+        self._extras = [(0, column, joules) for segment, column, joules in self._extras if segment == segments]
         self._rows, self._durations, self._shares = [], [], []
-        powers = (
-            energies / (durations / PICOSECONDS_PER_SECOND)[:, None] + self.parameters.constant_powers_watts
-        )
+        powers = energies / (durations / PICOSECONDS_PER_SECOND)[:, None] + self.parameters.constant_powers_watts
         return durations, powers
 
     def _advance_interval(

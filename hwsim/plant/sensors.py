@@ -30,10 +30,7 @@ class Sensor:
     delay_picoseconds: int = 0
 
     def __post_init__(self) -> None:
-        if (
-            self.period_picoseconds <= 0
-            or min(self.step_kelvin, self.noise_kelvin, self.delay_picoseconds) < 0
-        ):
+        if self.period_picoseconds <= 0 or min(self.step_kelvin, self.noise_kelvin, self.delay_picoseconds) < 0:
             raise ConfigurationError(
                 f"sensor: expected a period above 0, and step, noise and delay of 0 or more; got {self}"
             )
@@ -67,9 +64,7 @@ class SensorChannel:
             InvariantError: No sample has been taken.
         """
         if not self._samples:
-            raise InvariantError(
-                "a sensor was read before its first sample: sample it at the start of the run"
-            )
+            raise InvariantError("a sensor was read before its first sample: sample it at the start of the run")
         latest = time_picoseconds - self._sensor.delay_picoseconds
         while len(self._samples) > 1 and self._samples[1][0] <= latest:
             self._samples.popleft()

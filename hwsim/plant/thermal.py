@@ -75,9 +75,7 @@ class ThermalNetwork:
     def _check_physics(self) -> None:
         between = self.conductances_watts_per_kelvin
         if not self.nodes or np.any(self.capacities_joules_per_kelvin == 0):
-            raise ConfigurationError(
-                "thermal network: expected one node or more, each with a capacity above 0 J/K"
-            )
+            raise ConfigurationError("thermal network: expected one node or more, each with a capacity above 0 J/K")
         if np.any(between != between.T) or np.any(np.diag(between) != 0):
             raise ConfigurationError(
                 "thermal network: conductances between nodes must be symmetric, with zeros on the diagonal"
@@ -86,9 +84,7 @@ class ThermalNetwork:
         for _ in self.nodes:
             reached |= np.any(between[:, reached] > 0, axis=1)
         if not reached.all():
-            stranded = ", ".join(
-                name for name, reaches in zip(self.nodes, reached, strict=True) if not reaches
-            )
+            stranded = ", ".join(name for name, reaches in zip(self.nodes, reached, strict=True) if not reaches)
             raise ConfigurationError(
                 f"thermal network: heat cannot leave {stranded}: "
                 "give it a conductance to ambient, or to a node that has one"

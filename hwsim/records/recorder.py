@@ -22,7 +22,7 @@ from hwsim.simulation.events import (
     Widths,
 )
 
-ROWS_IN_MEMORY = 1 << 16
+ROWS_IN_MEMORY = 1 << 15
 
 
 class Recorder(Observer):
@@ -54,6 +54,7 @@ class Recorder(Observer):
         self._decisions: list[DecisionTaken] = []
         self._telemetry: list[TelemetrySampled] = []
         self._telemetry_schema = telemetry_schema(nodes)
+        self._assignments: dict[tuple[Widths, ...], tuple[Widths, ...]] = {}
         self._writer = pq.ParquetWriter(folder / "layers.parquet", LAYERS)
         self.frames: list[FrameEnded] = []
 
@@ -64,8 +65,8 @@ class Recorder(Observer):
             self._flush()
 
     def frame_ended(self, event: FrameEnded) -> None:
-        """Keep a frame."""
-        self.frames.append(event)
+        """Keep a frame; equal assignments share one tuple."""
+        self.frames.append(event._replace(widths=self._known(event.widths)))
 
     def decision_taken(self, event: DecisionTaken) -> None:
         """Keep a decision."""
@@ -73,7 +74,7 @@ class Recorder(Observer):
 
     def telemetry_sampled(self, event: TelemetrySampled) -> None:
         """Keep a row of telemetry."""
-        self._telemetry.append(event)
+        self._telemetry.append(event._replace(wanted=self._known(event.wanted)))
 
     def close(self) -> None:
         """Write what is kept, but for the frames, which may still get their outputs."""
@@ -83,17 +84,21 @@ class Recorder(Observer):
         pq.write_table(self._decision_table(), self._folder / "decisions.parquet")
         pq.write_table(self._telemetry_table(), self._folder / "telemetry.parquet")
 
-    def write_frames(
-        self, predictions: dict[int, np.ndarray[Any, Any]], labels: np.ndarray[Any, Any] | None
-    ) -> None:
+    def write_frames(self, predictions: dict[int, np.ndarray[Any, Any]], labels: np.ndarray[Any, Any] | None) -> None:
         """Write the frames, in the order of arrival.
 
         Args:
             predictions: Frame -> predicted class of each input; frames that are missing have none.
             labels: True class of every input of the test split.
         """
-        rows = [self._frame_row(frame, predictions, labels) for frame in sorted(self.frames)]
-        pq.write_table(pa.Table.from_pylist(rows, schema=FRAMES), self._folder / "frames.parquet")
+        frames = sorted(self.frames)
+        with pq.ParquetWriter(self._folder / "frames.parquet", FRAMES) as writer:
+            for start in range(0, max(len(frames), 1), ROWS_IN_MEMORY):
+                rows = [self._frame_row(frame, predictions, labels) for frame in frames[start : start + ROWS_IN_MEMORY]]
+                writer.write_table(pa.Table.from_pylist(rows, schema=FRAMES))
+
+    def _known(self, widths: tuple[Widths, ...]) -> tuple[Widths, ...]:
+        return self._assignments.setdefault(widths, widths)
 
     def _frame_row(
         self,
@@ -148,7 +153,8 @@ class Recorder(Observer):
         names = [layer.name for layer in self._graph.layers]
         rows = []
         for event in self._decisions:
-            changed = sum(old != new for old, new in zip(event.before, event.after, strict=True))
+            before = event.before or ((0, 0),) * len(names)
+            changed = sum(old != new for old, new in zip(before, event.after, strict=True))
             assignment = dict(zip(names, event.after, strict=True)) if changed else None
             running = 0 <= event.next_position < len(names) and event.frame >= 0
             rows.append({
@@ -157,7 +163,7 @@ class Recorder(Observer):
                 "frame": event.frame,
                 "next_layer": names[event.next_position] if running else "",
                 "changed_sites": changed,
-                "bits_before": self._mean_weight_bits(event.before),
+                "bits_before": self._mean_weight_bits(event.before or event.after),
                 "bits_after": self._mean_weight_bits(event.after),
                 "assignment": json.dumps(assignment) if changed else "",
                 "frequency_hertz": event.frequency_hertz,

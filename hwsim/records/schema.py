@@ -90,9 +90,7 @@ def telemetry_schema(nodes: tuple[str, ...]) -> pa.Schema:
 
     Means and sums are over the time since the row before.
     """
-    temperatures = [
-        (f"{node}_celsius", pa.float64(), "degC", f"true temperature of the {node}") for node in nodes
-    ]
+    temperatures = [(f"{node}_celsius", pa.float64(), "degC", f"true temperature of the {node}") for node in nodes]
     return _table(
         ("time_picoseconds", pa.int64(), "ps", "time of the row"),
         ("ambient_celsius", pa.float64(), "degC", "air around the device"),

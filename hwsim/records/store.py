@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ FILES = ("manifest.json", "graph.json", *(f"{table}.parquet" for table in TABLES
 
 MANIFEST_KEYS = ("run_id", "controller", "seed", "network", "data", "inputs_per_frame", "limits")
 DIGEST_DIGITS = 12
+BATCH_ROWS = 1 << 16
 
 
 class RunTables(Protocol):
@@ -38,6 +39,9 @@ class RunTables(Protocol):
 
     def table(self, name: TableName, columns: Sequence[str]) -> pa.Table:
         """Return these columns of a table."""
+
+    def batches(self, name: TableName, columns: Sequence[str]) -> Iterable[pa.Table]:
+        """Return the same in pieces, in the order of the rows."""
 
 
 class RunFolder:
@@ -93,6 +97,16 @@ class RunFolder:
                 )
             return file.read(columns=None if columns is None else list(columns))
 
+    def batches(self, name: TableName, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield these columns piece by piece, in the order of the rows.
+
+        Raises:
+            RecordsError: The file is missing or damaged.
+        """
+        with self._opened(name) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+                yield pa.Table.from_batches([batch])
+
     def columns(self, name: TableName) -> tuple[str, ...]:
         """Return the names of a table's columns, in the file's order."""
         with self._opened(name) as file:
@@ -113,9 +127,7 @@ class RunFolder:
         if path.is_file():
             return path
         missing = [file for file in dict.fromkeys((*FILES, name)) if not (self.path / file).is_file()]
-        raise RecordsError(
-            f"{self.path}: no complete run; missing: {', '.join(missing)}: {_how_to_get(self.path)}"
-        )
+        raise RecordsError(f"{self.path}: no complete run; missing: {', '.join(missing)}: {_how_to_get(self.path)}")
 
     def _read_json(self, name: str) -> Mapping[str, Any]:
         path = self._existing(name)

@@ -13,8 +13,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from bitmixer.bitwidths import MAX_BITS
+from hwsim.layer_statistics import site_positions
 from hwsim.metrics import PICOSECONDS_PER_SECOND
-from hwsim.realised_bits import MID_FRAME_COLUMNS, MidFrameSwitch, mid_frame_switches, site_positions
+from hwsim.realised_bits import MID_FRAME_COLUMNS, MidFrameSwitch, mid_frame_switches
 from hwsim.records.store import RunFolder, numbers
 from hwsim.report.style import INK, VERMILION, WIDTH_COLOURS, name_margin, titled_figure
 
@@ -104,9 +105,7 @@ def _draw_around(axes: Axes, run: RunFolder, layers: Any, switches: list[MidFram
     axes.set_xlabel("number of the frame")
 
 
-def _widest(
-    run: RunFolder, layers: Any, column: NDArray[Any], columns: int, busy: NDArray[Any]
-) -> NDArray[np.int64]:
+def _widest(run: RunFolder, layers: Any, column: NDArray[Any], columns: int, busy: NDArray[Any]) -> NDArray[np.int64]:
     """Return (layers, columns): the width with the most time in each cell; 0 where nothing ran."""
     sites, choices = len(run.graph.layers), MAX_BITS + 1
     cell = site_positions(layers, run.graph).astype(np.int64) * columns + column

@@ -116,9 +116,7 @@ def draw_misses(axes: Axes, run: RunFolder) -> list[Label]:
     ]
 
 
-def _thinned(
-    seconds: NDArray[Any], bits: NDArray[Any], end_seconds: float
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _thinned(seconds: NDArray[Any], bits: NDArray[Any], end_seconds: float) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return one point for all that would fall on the same pixel."""
     columns = np.round(seconds / end_seconds * DOT_COLUMNS).astype(np.int64)
     _, first = np.unique(columns * 1000 + np.round(bits * 50).astype(np.int64), return_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hwsim.metrics import LAYER_TOTALS_COLUMNS, LayerTotals, layer_totals
+from hwsim.layer_statistics import LayerTotals, layer_statistics
 from hwsim.records.store import RunFolder
 from hwsim.report.bits_figure import draw_bit_map
 from hwsim.report.panels import draw_bits, draw_clock, draw_misses, draw_queue, draw_temperature
@@ -77,7 +78,7 @@ def draw_timeline(run: RunFolder) -> Figure:
 
 def draw_layers(run: RunFolder) -> Figure:
     """Return mean bits, energy and time of every layer."""
-    totals = layer_totals(run.table("layers", LAYER_TOTALS_COLUMNS), run.graph)
+    totals = layer_statistics(run, run.graph).totals
     height = 1.35 + LAYER_ROW_INCHES * len(totals)
     figure = titled_figure(
         f"{run.manifest['network']}: bits, energy and time of every layer",
@@ -106,7 +107,7 @@ def draw_layers(run: RunFolder) -> Figure:
     return figure
 
 
-def _draw_mean_bits(axes: Axes, totals: list[LayerTotals]) -> None:
+def _draw_mean_bits(axes: Axes, totals: Sequence[LayerTotals]) -> None:
     places = np.arange(len(totals))
     weight, activation = (
         np.array([getattr(row, f"mean_{kind}_bits") for row in totals], np.float64)  # null is nan: not drawn
@@ -124,9 +125,7 @@ def _draw_shares(axes: Axes, values: list[float], label: str, unit: str, colour:
     """Draw bars with each one's share of the sum beside it."""
     whole = sum(values) or 1.0
     bars = axes.barh(range(len(values)), values, height=0.68, color=colour)
-    axes.bar_label(
-        bars, [percent(round(value / whole, 3)) for value in values], padding=3, fontsize=8, color=INK
-    )
+    axes.bar_label(bars, [percent(round(value / whole, 3)) for value in values], padding=3, fontsize=8, color=INK)
     axes.set_xlim(0, max([*values, 1e-12]) * 1.18)
     axes.set_xlabel(f"{label} ({unit})")
     axes.set_title(f"in all {sum(values):.4g} {unit}", fontsize=9)

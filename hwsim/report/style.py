@@ -68,9 +68,7 @@ def styled() -> Iterator[None]:
         yield
 
 
-def titled_figure(
-    title: str, subtitle: str, *, height_inches: float, width_inches: float = WIDTH_INCHES
-) -> Figure:
+def titled_figure(title: str, subtitle: str, *, height_inches: float, width_inches: float = WIDTH_INCHES) -> Figure:
     """Return an empty figure with a title, and a line below it that says what to see."""
     figure = Figure(figsize=(width_inches, height_inches))
     left, top = 0.12 / width_inches, 1 - 0.12 / height_inches

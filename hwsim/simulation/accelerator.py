@@ -190,9 +190,7 @@ class Accelerator:
             hertz = clock.frequency_hertz
             full = remaining == whole
             duration = (
-                schedule.durations_picoseconds[clock.index][row]
-                if full
-                else duration_picoseconds(remaining, hertz)
+                schedule.durations_picoseconds[clock.index][row] if full else duration_picoseconds(remaining, hertz)
             )
             begun, energy_scale = int(environment.now), clock.energy_scale
             self._activity.begin(row, begun, duration, share_left * energy_scale)

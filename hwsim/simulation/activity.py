@@ -39,9 +39,7 @@ class Activity:
             self._plant.record(IDLE, elapsed)
         else:
             whole = now == self._end
-            share = (
-                self._share - self._spent if whole else self._share * (elapsed / (self._end - self._start))
-            )
+            share = self._share - self._spent if whole else self._share * (elapsed / (self._end - self._start))
             self._plant.record(self._row, elapsed, share)
             self._spent += share
             self.busy_picoseconds += elapsed

@@ -16,7 +16,7 @@ from hwsim.errors import InvariantError
 from hwsim.plant.plant import Plant
 from hwsim.simulation.accelerator import Accelerator
 from hwsim.simulation.clock import Clock
-from hwsim.simulation.events import Announcer, DecisionTaken
+from hwsim.simulation.events import Announcer, DecisionTaken, Widths
 
 
 class ControlLoop:
@@ -60,6 +60,7 @@ class ControlLoop:
         accelerator.wanted = [first.widths[layer.name] for layer in network.graph.layers]
         if first.frequency_hertz is not None:
             clock.request(first.frequency_hertz, 0)
+        self._announce(first, 0, ())
         if "frame" in controller.wakes_on:
             accelerator.before_frame = lambda: self._ask("frame")
         if "layer" in controller.wakes_on:
@@ -88,9 +89,7 @@ class ControlLoop:
             throttle_cap_hertz=self._clock.cap_hertz,
             queued_deadlines_picoseconds=tuple(frame.deadline_picoseconds for frame in accelerator.queue),
             frame=None if accelerator.frame is None else accelerator.frame.number,
-            frame_deadline_picoseconds=None
-            if accelerator.frame is None
-            else accelerator.frame.deadline_picoseconds,
+            frame_deadline_picoseconds=None if accelerator.frame is None else accelerator.frame.deadline_picoseconds,
             first_uncommitted=accelerator.first_uncommitted,
             wanted=tuple(accelerator.wanted),
             confidences=self._confidences(),
@@ -108,14 +107,22 @@ class ControlLoop:
         before = tuple(accelerator.wanted)
         for site, widths in decision.widths.items():
             accelerator.wanted[graph.index[site]] = (widths.weight, widths.activation)
-        frame = accelerator.frame
-        event = DecisionTaken(
-            asked_picoseconds, int(self._environment.now), -1 if frame is None else frame.number,
-            accelerator.first_uncommitted, before, tuple(accelerator.wanted), decision.frequency_hertz or 0,
-            decision.reason,
-        )  # fmt: skip
         if decision.frequency_hertz is not None:
             self._clock.request(decision.frequency_hertz, int(self._environment.now))
+        self._announce(decision, asked_picoseconds, before)
+
+    def _announce(self, decision: Decision, asked_picoseconds: int, before: tuple[Widths, ...]) -> None:
+        accelerator = self._accelerator
+        event = DecisionTaken(
+            asked_picoseconds,
+            int(self._environment.now),
+            -1 if accelerator.frame is None else accelerator.frame.number,
+            accelerator.first_uncommitted,
+            before,
+            tuple(accelerator.wanted),
+            decision.frequency_hertz or 0,
+            decision.reason,
+        )
         for tell in self._announcer.decision_taken:
             tell(event)
 
@@ -124,13 +131,9 @@ class ControlLoop:
         graph = self._network.graph
         for site, widths in decision.widths.items():
             if site not in graph.index:
-                raise InvariantError(
-                    f"{self._name}: unknown site {site!r}: {did_you_mean(site, graph.index)}"
-                )
+                raise InvariantError(f"{self._name}: unknown site {site!r}: {did_you_mean(site, graph.index)}")
             if BitWidths(*widths) not in graph[site].allowed:
                 allowed = ", ".join(map(str, graph[site].allowed))
-                raise InvariantError(
-                    f"{self._name}: site {site!r} cannot run at {widths}; it allows {allowed}"
-                )
+                raise InvariantError(f"{self._name}: site {site!r} cannot run at {widths}; it allows {allowed}")
         if decision.frequency_hertz is not None and decision.frequency_hertz <= 0:
             raise InvariantError(f"{self._name}: requests {decision.frequency_hertz} Hz; expected above 0")

@@ -60,7 +60,7 @@ class FrameEnded(NamedTuple):
 
 
 class DecisionTaken(NamedTuple):
-    """A controller's decision took effect."""
+    """A controller's decision took effect; ``before`` is empty for the widths that the run starts with."""
 
     time_picoseconds: int
     effective_picoseconds: int

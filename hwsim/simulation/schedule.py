@@ -58,9 +58,7 @@ def build_schedule(graph: LayerGraph, costs: CostTable) -> Schedule:
     return Schedule(
         sites=sites,
         committed_at=tuple(tuple(site for site in positions if points[site] == at) for at in positions),
-        first_uncommitted=tuple(
-            next((site for site in positions if points[site] > at), sites) for at in positions
-        ),
+        first_uncommitted=tuple(next((site for site in positions if points[site] > at), sites) for at in positions),
         key_consumers=tuple(
             -1 if layer.key_consumer is None else graph.index[layer.key_consumer] for layer in graph.layers
         ),

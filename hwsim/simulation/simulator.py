@@ -155,9 +155,7 @@ class Simulator:
         while True:
             self._synchronise()
             node = self._setup.device.sensor_node
-            self._sensor.sample(
-                int(self._environment.now), float(self.plant.temperatures_celsius()[node]), noise
-            )
+            self._sensor.sample(int(self._environment.now), float(self.plant.temperatures_celsius()[node]), noise)
             yield self._environment.timeout(self._setup.device.sensor.period_picoseconds)
 
     def _throttle(self) -> Process:

@@ -62,9 +62,7 @@ def interval_of(metric: str, *runs: Run) -> Interval:
 
 
 def test_means_are_over_replications() -> None:
-    runs = [
-        Run([], seed=seed, others={"energy_joules": joules}) for seed, joules in enumerate((1.0, 2.0, 6.0))
-    ]
+    runs = [Run([], seed=seed, others={"energy_joules": joules}) for seed, joules in enumerate((1.0, 2.0, 6.0))]
     for run in runs:
         run.inputs = on_time(True)
     interval = interval_of("energy_joules", *runs)

@@ -103,11 +103,7 @@ def test_any_text_is_a_document_or_a_placed_error(text: str) -> None:
 
 
 def test_each_problem_is_one_line_in_the_order_of_the_file(tmp_path: Path) -> None:
-    wrong = (
-        GOOD.replace("5 ms", "5")
-        .replace("colour: blue", "colour: 7")
-        .replace("brightness: 3", "brightness: 0")
-    )
+    wrong = GOOD.replace("5 ms", "5").replace("colour: blue", "colour: 7").replace("brightness: 3", "brightness: 0")
     assert complaint(tmp_path, wrong) == [
         "house.yaml:2:7: bell: 5 has no unit: a duration needs one, write for example 5 ms",
         "house.yaml:5:17: lamps.0.brightness: 0 is out of bounds: a number here must be at least 1",
@@ -204,16 +200,12 @@ def test_wrong_overrides_are_placed_on_the_command_line(tmp_path: Path, item: st
 
 
 def test_overrides_of_the_profile_are_told_apart() -> None:
-    for_scenario, for_profile = split_sets(
-        ["seed=3", "profile=other", "profile.memory.dram_efficiency.value=0.5"]
-    )
+    for_scenario, for_profile = split_sets(["seed=3", "profile=other", "profile.memory.dram_efficiency.value=0.5"])
     assert [(override.path, override.value) for override in for_scenario] == [
         ("seed", 3),
         ("profile", "other"),
     ]
-    assert [(override.path, override.value) for override in for_profile] == [
-        ("memory.dram_efficiency.value", 0.5)
-    ]
+    assert [(override.path, override.value) for override in for_profile] == [("memory.dram_efficiency.value", 0.5)]
     assert for_profile[0].place == "--set profile.memory.dram_efficiency.value"
 
 

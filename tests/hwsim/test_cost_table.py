@@ -121,7 +121,8 @@ def test_middle_layer_by_hand() -> None:
     assert table.counts["buffer_bit"][at].tolist() == [96 * 6 * 16] * 2
     assert table.counts["binary_mac"][at].tolist() == [8 * 6 * 36 * 4] * 2
     assert table.counts["vector_operation"][at].tolist() == [16, 16]
-    # weights 216 x (4 planes and the carry of the next), input 16 x 2, waiting operand 5 x 8; a norm of 6 channels is 2 x 6 x 32.
+    # weights 216 x (4 planes and the carry of the next), input 16 x 2, waiting operand 5 x 8;
+    # a norm of 6 channels is 2 x 6 x 32.
     assert table.dram_read_bits[at].tolist() == [1152, 1152 + 384]
     assert table.dram_write_bits[at].tolist() == [24 * 8 + 3 * 8] * 2
     # 1368 bits at 1600 bit/s: 86 cycles at 100 Hz, 171 at 200; with the norm 110 and 219.
@@ -145,8 +146,7 @@ def test_row_agrees_with_the_arrays() -> None:
     table = small_table()
     flat = table.energy_joules.reshape(-1)
     rows = {
-        table.row(*at): flat[table.row(*at)] == table.energy_joules[at]
-        for at in np.ndindex(*table.energy_joules.shape)
+        table.row(*at): flat[table.row(*at)] == table.energy_joules[at] for at in np.ndindex(*table.energy_joules.shape)
     }
     assert sorted(rows) == list(range(table.rows))
     assert all(rows.values())
@@ -230,9 +230,7 @@ def test_inputs_share_the_weights_and_nothing_else(graph: LayerGraph, inputs: in
     weights = np.array([layer.weights for layer in graph.layers]).reshape(-1, 1) * planes
     norm = one.dram_read_bits[..., 1:] - one.dram_read_bits[..., :1]
     fetched_once = weights[:, :, None, None, None] + norm * np.arange(2)
-    np.testing.assert_array_equal(
-        many.dram_read_bits - fetched_once, inputs * (one.dram_read_bits - fetched_once)
-    )
+    np.testing.assert_array_equal(many.dram_read_bits - fetched_once, inputs * (one.dram_read_bits - fetched_once))
     np.testing.assert_array_equal(many.dram_write_bits, inputs * one.dram_write_bits)
     np.testing.assert_array_equal(many.counts["binary_mac"], inputs * one.counts["binary_mac"])
     assert (many.compute_cycles <= inputs * one.compute_cycles).all()

@@ -24,6 +24,7 @@ from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer, LayerGraph
 from hwsim.comparison import Comparison, Interval, compare
 from hwsim.config.profile import Provenance
+from hwsim.layer_statistics import layer_statistics
 from hwsim.metrics import summarise
 from hwsim.records.schema import DECISIONS, FRAMES, LAYERS, telemetry_schema
 from hwsim.records.store import RunFolder
@@ -112,7 +113,9 @@ def make_run(
     manifest |= {"inputs_per_frame": 1, "limits": limits | {"trips": [trip]}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     run = RunFolder(folder)
-    (folder / "summary.json").write_text(json.dumps(summarise(run, GRAPH, wall_seconds=1.0)))
+    (folder / "summary.json").write_text(
+        json.dumps(summarise(run, layer_statistics(run, GRAPH), GRAPH, wall_seconds=1.0))
+    )
     return run
 
 
@@ -147,8 +150,7 @@ def test_the_timeline_names_its_lines_limits_and_units(run: RunFolder) -> None:
     assert {"33 % dropped", "33 % late", "none ever waits"} <= shown
     assert {"temperature\n(°C)", "clock\n(MHz)", "time since the start of the run (s)"} <= shown
     assert (
-        "The die peaked at 71.0 °C; the clock was throttled for 0 s; 67 % of the frames were late or dropped."
-        in shown
+        "The die peaked at 71.0 °C; the clock was throttled for 0 s; 67 % of the frames were late or dropped." in shown
     )
 
 

@@ -121,9 +121,7 @@ def test_more_bandwidth_is_never_slower(read: int, write: int, first: float, sec
 
 @given(bits, bits, bandwidths)
 def test_a_slower_clock_waits_fewer_cycles_but_no_less_time(read: int, write: int, bandwidth: float) -> None:
-    slow, fast = (
-        memory_cycles(read, write, bandwidth=bandwidth, frequency=f) for f in (100_000_000, 200_000_000)
-    )
+    slow, fast = (memory_cycles(read, write, bandwidth=bandwidth, frequency=f) for f in (100_000_000, 200_000_000))
     assert slow <= fast <= 2 * slow
 
 

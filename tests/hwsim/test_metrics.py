@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer, LayerGraph
+from hwsim import metrics
 from hwsim.errors import RecordsError
-from hwsim.metrics import LAYER_TOTALS_COLUMNS, answers, layer_totals, summarise
+from hwsim.layer_statistics import layer_statistics
+from hwsim.metrics import answers
 from hwsim.realised_bits import MID_FRAME_COLUMNS, mid_frame_switches, realised_weight_bits
 from hwsim.records.schema import DECISIONS, FRAMES, LAYERS, telemetry_schema
 
@@ -55,6 +57,10 @@ GRAPH = LayerGraph(
 )
 
 
+def summarise(run: Run, graph: LayerGraph, *, wall_seconds: float) -> dict[str, Any]:
+    return metrics.summarise(run, layer_statistics(run, graph), graph, wall_seconds=wall_seconds)
+
+
 @dataclass
 class Run:
     frames: list[dict[str, Any]] = field(default_factory=list)
@@ -77,6 +83,10 @@ class Run:
             "decisions": (DECISION, DECISIONS),
         }[name]
         return table([blank | row for row in getattr(self, name)], schema).select(list(columns))
+
+    def batches(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        whole = self.table(name, columns)
+        yield from (whole.slice(start, 2) for start in range(0, len(whole), 2))
 
 
 def table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -180,9 +190,7 @@ def test_a_rerun_at_other_widths_does_not_make_a_frame_mixed_nor_does_a_probe() 
         (decision(8, 2, frame=-1, next_layer="head"), False),  # nothing on the array
     ],
 )
-def test_only_decisions_that_change_the_running_frame_are_mid_frame(
-    second: dict[str, Any], counts: bool
-) -> None:
+def test_only_decisions_that_change_the_running_frame_are_mid_frame(second: dict[str, Any], counts: bool) -> None:
     run = Run(decisions=[decision(8, 8, frame=-1), {"frame": 3, "next_layer": "head"}, second])
     found = mid_frame_switches(run.table("decisions", MID_FRAME_COLUMNS), GRAPH)
     assert [switch.frame for switch in found] == [3] * counts
@@ -213,7 +221,7 @@ def test_a_run_in_which_nothing_happened_has_no_rates() -> None:
 def test_layer_totals_add_up_executions_in_the_order_of_issue() -> None:
     timed = {"start_picoseconds": SECOND, "finish_picoseconds": 3 * SECOND, "energy_joules": 0.25}
     layers = bits(0, 8, 4, 2, cycles=5, dram_bits=7, **timed) + bits(1, 8, 8, 2, norm_reload=True, **timed)
-    stem, body, head = layer_totals(Run(layers=layers).table("layers", LAYER_TOTALS_COLUMNS), GRAPH)
+    stem, body, head = layer_statistics(Run(layers=layers), GRAPH).totals
     assert (stem.layer, body.layer, head.layer) == ("stem", "body", "head")
     assert dataclasses.asdict(body) == {
         "layer": "body",
@@ -229,16 +237,12 @@ def test_layer_totals_add_up_executions_in_the_order_of_issue() -> None:
 
 
 def test_a_layer_that_never_ran_has_no_mean_bits() -> None:
-    (stem, *_) = layer_totals(Run().table("layers", LAYER_TOTALS_COLUMNS), GRAPH)
+    (stem, *_) = layer_statistics(Run(), GRAPH).totals
     assert (stem.executions, stem.mean_weight_bits, stem.energy_joules) == (0, None, 0)
 
 
 @given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["on_time", "late", "dropped_deadline"]), st.lists(st.booleans(), min_size=1)
-        )
-    )
+    st.lists(st.tuples(st.sampled_from(["on_time", "late", "dropped_deadline"]), st.lists(st.booleans(), min_size=1)))
 )
 def test_every_input_that_arrived_has_one_entry(fates: list[tuple[str, list[bool]]]) -> None:
     rows = [FRAME | frame(status, list(range(len(right))), right) for status, right in fates]

@@ -74,9 +74,7 @@ DRIFTING = Ambient(points=((0, 25.0), (SECOND // 3, 25.5), (2 * SECOND, 24.0), (
 
 @settings(max_examples=60, deadline=None)
 @given(segments=PHYSICAL_SEGMENTS, every=st.integers(1, 30), ambient=st.sampled_from([None, DRIFTING]))
-def test_energy_is_conserved(
-    segments: list[tuple[int, int, float]], every: int, ambient: Ambient | None
-) -> None:
+def test_energy_is_conserved(segments: list[tuple[int, int, float]], every: int, ambient: Ambient | None) -> None:
     plant = Plant(parameters(ambient=ambient))
     run_segments(plant, segments, every=every)
     plant.check_heat_balance()
@@ -138,9 +136,7 @@ def reference_celsius(seconds: float, die_watts: float, ambient: Ambient) -> Flo
         return np.asarray(flow / NETWORK.capacities_joules_per_kelvin)
 
     start = np.full(2, ambient.temperature_celsius(0))
-    solution = solve_ivp(
-        derivative, (0, seconds), start, method="LSODA", rtol=1e-10, atol=1e-10, max_step=0.2
-    )
+    solution = solve_ivp(derivative, (0, seconds), start, method="LSODA", rtol=1e-10, atol=1e-10, max_step=0.2)
     return np.asarray(solution.y[:, -1])
 
 

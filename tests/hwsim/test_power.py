@@ -18,9 +18,7 @@ ZYNQ = Leakage(power_watts=0.178, reference_celsius=52.6, slope_per_kelvin=0.018
 def test_leakage_equals_its_reference_and_doubles_as_its_slope_says() -> None:
     assert ZYNQ.watts_at(52.6) == 0.178
     assert ZYNQ.watts_at(52.6 + math.log(2) / 0.0185) == pytest.approx(0.356)
-    assert ZYNQ.watts_at(28.1) == pytest.approx(
-        0.113, rel=1e-2
-    )  # the other of the two points that k was derived from
+    assert ZYNQ.watts_at(28.1) == pytest.approx(0.113, rel=1e-2)  # the other of the two points that k was derived from
 
 
 @given(base=st.floats(-20, 80), kelvin_per_watt=st.floats(0, 30))
@@ -75,9 +73,7 @@ def test_running_sum_of_many_small_terms() -> None:
     assert total.value - 1e9 == pytest.approx(1e-5, rel=1e-2)
 
 
-@pytest.mark.parametrize(
-    ("error", "holds"), [(0.0, True), (0.9e-9, True), (1.2e-9, False), (math.nan, False)]
-)
+@pytest.mark.parametrize(("error", "holds"), [(0.0, True), (0.9e-9, True), (1.2e-9, False), (math.nan, False)])
 def test_ledger_tolerates_a_billionth(error: float, holds: bool) -> None:
     ledger = EnergyLedger()
     ledger.drawn.add(100.0)

@@ -167,9 +167,7 @@ def test_a_number_without_a_source_is_shown_both_forms(tmp_path: Path, given: st
     text = find("profiles", NAME).read_text(encoding="utf-8")
     start = text.index("    - between: [board, ambient]")
     end = text.index("  sensor_node:")
-    (line,) = complaint(
-        tmp_path, (text[start:end], f"    - {{between: [board, ambient], resistance: {given}}}\n")
-    )
+    (line,) = complaint(tmp_path, (text[start:end], f"    - {{between: [board, ambient], resistance: {given}}}\n"))
     assert line == (
         "thermal.links.1.resistance: a number without a source: "
         'write {value: 9.75 K/W, source: "where it was published"} '

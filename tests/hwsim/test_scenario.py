@@ -83,9 +83,7 @@ def test_a_profile_is_looked_for_beside_the_scenario(write: Write, tmp_path: Pat
 
 
 def test_options_of_controllers_can_be_set(write: Write) -> None:
-    scenario, _, _ = load_scenario(
-        write(), ["controller.options.gain=0.5", "streams.0.deadline=20 ms", "seed=7"]
-    )
+    scenario, _, _ = load_scenario(write(), ["controller.options.gain=0.5", "streams.0.deadline=20 ms", "seed=7"])
     assert scenario.controller.options == {"gain": 0.5}
     assert (scenario.streams[0].deadline_picoseconds, scenario.seed) == (20 * 10**9, 7)
 
@@ -164,9 +162,7 @@ def test_options_of_controllers_can_be_set(write: Write) -> None:
         ),
     ],
 )
-def test_wrong_scenarios_are_explained(
-    write: Write, tmp_path: Path, old: str, new: str, message: str
-) -> None:
+def test_wrong_scenarios_are_explained(write: Write, tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(DocumentError) as caught:
         load_scenario(write((old, new)))
     lines = str(caught.value).replace(f"{tmp_path}/", "").splitlines()
@@ -178,9 +174,7 @@ def test_wrong_scenarios_are_explained(
 def test_anything_but_one_stream_is_refused_for_now(write: Write, copies: int) -> None:
     stream = MINIMAL[MINIMAL.index("  - name") : MINIMAL.index("environment")]
     streams = "streams:\n" + stream * copies if copies else "streams: []\n"
-    with pytest.raises(
-        DocumentError, match=f"streams: {copies} streams: a scenario runs exactly one for now"
-    ):
+    with pytest.raises(DocumentError, match=f"streams: {copies} streams: a scenario runs exactly one for now"):
         load_scenario(write((f"streams:\n{stream}", streams)))
 
 

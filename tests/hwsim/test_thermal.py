@@ -67,9 +67,7 @@ def test_equals_the_matrix_exponential(seed: int, nodes: int, slope: float) -> N
     rise = generator.uniform(-5.0, 30.0, nodes)
     durations, powers = random_segments(generator, nodes)
     end, _ = network.advance(rise, durations, powers, slope)
-    np.testing.assert_allclose(
-        end, by_matrix_exponential(network, rise, durations, powers, slope), rtol=0, atol=1e-8
-    )
+    np.testing.assert_allclose(end, by_matrix_exponential(network, rise, durations, powers, slope), rtol=0, atol=1e-8)
 
 
 @settings(max_examples=60, deadline=None)
@@ -123,9 +121,7 @@ def test_long_constant_power_ends_in_the_steady_state(seed: int, nodes: int) -> 
     power = generator.uniform(0.0, 2.0, nodes)
     steady = network.steady(power)
     np.testing.assert_allclose(conductance_matrix(network) @ steady, power, atol=1e-9)
-    end, _ = network.advance(
-        np.zeros(nodes), np.array([50 * network.relaxation_times_seconds[-1]]), power[None]
-    )
+    end, _ = network.advance(np.zeros(nodes), np.array([50 * network.relaxation_times_seconds[-1]]), power[None])
     np.testing.assert_allclose(end, steady, rtol=1e-9)
 
 

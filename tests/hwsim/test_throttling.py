@@ -52,14 +52,10 @@ def test_the_clock_is_the_fastest_within_request_and_cap(limits: tuple[int | Non
     assert POINTS.at_most(*limits).frequency_hertz == chosen
 
 
-@pytest.mark.parametrize(
-    ("frequencies", "message"), [((), "one or more"), ((0,), "above 0"), ((5, 5), "given twice")]
-)
+@pytest.mark.parametrize(("frequencies", "message"), [((), "one or more"), ((0,), "above 0"), ((5, 5), "given twice")])
 def test_impossible_operating_points_are_refused(frequencies: tuple[int, ...], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        OperatingPoints(
-            points=tuple(OperatingPoint(frequency_hertz=hertz, voltage_volts=1.0) for hertz in frequencies)
-        )
+        OperatingPoints(points=tuple(OperatingPoint(frequency_hertz=hertz, voltage_volts=1.0) for hertz in frequencies))
 
 
 def test_a_warm_day_by_hand() -> None:

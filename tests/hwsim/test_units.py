@@ -56,10 +56,7 @@ def test_durations_are_exact_picoseconds() -> None:
 )
 def test_prefixes_scale_exactly(number: object, unit: tuple[str, int]) -> None:
     symbol, power = unit
-    assert (
-        parse_quantity(f"{number:f} {symbol}", units.DURATION)
-        == Fraction(str(number)) * Fraction(10) ** power
-    )
+    assert parse_quantity(f"{number:f} {symbol}", units.DURATION) == Fraction(str(number)) * Fraction(10) ** power
 
 
 @pytest.mark.parametrize(
@@ -82,9 +79,7 @@ def test_prefixes_scale_exactly(number: object, unit: tuple[str, int]) -> None:
         ([1, 2], units.POWER, ["a list of 2 is not a power"]),
     ],
 )
-def test_what_is_no_such_quantity_says_what_to_write(
-    text: object, dimension: Dimension, words: list[str]
-) -> None:
+def test_what_is_no_such_quantity_says_what_to_write(text: object, dimension: Dimension, words: list[str]) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         parse_quantity(text, dimension)
     for word in words:

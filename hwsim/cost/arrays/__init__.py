@@ -30,13 +30,9 @@ def build(name: str, **parameters: object) -> ArrayModel:
             hint = did_you_mean(parameter, fields)
             raise ConfigurationError(f"array {name} has no parameter {parameter!r}: {hint}")
     missing = [
-        field.name
-        for field in fields.values()
-        if field.default is dataclasses.MISSING and field.name not in parameters
+        field.name for field in fields.values() if field.default is dataclasses.MISSING and field.name not in parameters
     ]
     if missing:
-        raise ConfigurationError(
-            f"array {name}: missing {', '.join(missing)}; give each, as in {missing[0]}=8"
-        )
+        raise ConfigurationError(f"array {name}: missing {', '.join(missing)}; give each, as in {missing[0]}=8")
     model: ArrayModel = ARRAYS[name](**parameters)
     return model

@@ -86,9 +86,7 @@ class ArrayModel(Protocol):
 
     name: ClassVar[str]
 
-    def compute_cycles(
-        self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
-    ) -> Int64Array:
+    def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return the cycles for which each layer occupies the array, memory never late."""
         ...
 

@@ -40,9 +40,7 @@ class Bismo:
         """ANDs and additions of one cycle with every lane occupied."""
         return 2 * self.rows * self.columns * self.depth
 
-    def compute_cycles(
-        self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
-    ) -> Int64Array:
+    def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return w * a * groups * ceil(M/Dm) * ceil(K/Dk) * ceil(P/Dn)."""
         tiles = (
             shapes.groups

@@ -1,0 +1,5 @@
+"""``python -m bitmixer``."""
+
+from bitmixer.cli import main
+
+main()

@@ -1,0 +1,204 @@
+"""The command line: a thin layer over the package; every command imports what it needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bitmixer.errors import BitmixerError, DataError
+
+app = typer.Typer(
+    name="bitmixer",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Networks whose layers change their bit-width at run time.",
+    epilog="Start here: python -m bitmixer evaluate resnet8_digits --random 20",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads [as many as there are cores].")]
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's packaged name or path.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the checkpoint [runs/NAME].")] = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a recipe to a checkpoint; run it again after an interruption, and it goes on to the same bits."""
+    from bitmixer.training.recipe import find_recipe, load_recipe
+
+    file = find_recipe(recipe)
+    plan = load_recipe(file)
+    folder = out or Path("runs") / plan.name
+    _set_threads(threads)
+    from bitmixer.training.loop import total_epochs, train
+
+    done, total = 0, total_epochs(plan)
+    try:
+        with progress_on_stderr(total, quiet=quiet) as show:
+
+            def report(row: dict[str, Any]) -> None:
+                nonlocal done
+                done = row["epoch"]
+                show(done, f"epoch {done}/{total} {row['stage']} loss {row['loss']:.4f} {row['seconds']:.1f} s")
+
+            checkpoint = train(plan, file.read_text(encoding="utf-8"), folder, progress=report)
+    except KeyboardInterrupt:
+        print(
+            f"interrupted after {done} of {total} epochs, which are kept in {folder}; "
+            "run the same command again to go on",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+    assert checkpoint.metrics is not None
+    _print_accuracy(checkpoint.metrics)
+    print(f"Checkpoint in {folder}")
+
+
+@app.command("list")
+def list_networks(as_json: AsJson = False) -> None:
+    """List the architectures and the checkpoints that come with the package."""
+    from bitmixer.networks import ARCHITECTURES, find_checkpoint, shipped_checkpoints
+
+    architectures: list[dict[str, Any]] = [
+        {"name": name, "blocks": list(form.blocks), "width": form.width} for name, form in ARCHITECTURES.items()
+    ]
+    checkpoints: list[dict[str, Any]] = []
+    for name in shipped_checkpoints():
+        checkpoint = find_checkpoint(name)
+        measured = checkpoint.metrics or {}
+        checkpoints.append({
+            "name": name, "architecture": checkpoint.form.architecture, "bits": list(checkpoint.form.bits),
+            "data": measured.get("data"), "inputs": measured.get("inputs"),
+            "uniform": measured.get("uniform"), "random": measured.get("random"),
+        })  # fmt: skip
+    if as_json:
+        print(json.dumps({"architectures": architectures, "checkpoints": checkpoints}, indent=1))
+        return
+    _print_table("Architectures", ("name", "blocks", "width"), [
+        (row["name"], "-".join(map(str, row["blocks"])), str(row["width"])) for row in architectures
+    ])  # fmt: skip
+    _print_table("Checkpoints", ("name", "data", "bits", "accuracy"), [
+        (row["name"], row["data"] or "-", ", ".join(map(str, row["bits"])), _accuracies(row["uniform"]))
+        for row in checkpoints
+    ])  # fmt: skip
+
+
+@app.command()
+def evaluate(
+    name: Annotated[str, typer.Argument(help="A shipped checkpoint's name, or a checkpoint's folder.")],
+    data: Annotated[
+        str | None, typer.Option(help="Data, for example digits+noise0.4@7 [what it was trained on].")
+    ] = None,
+    random: Annotated[int, typer.Option(min=0, help="Random per-layer assignments to try.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the assignments.")] = 0,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a checkpoint's accuracy at every uniform width, and over random per-layer widths."""
+    from bitmixer.networks import find_checkpoint, load_network
+
+    checkpoint = find_checkpoint(name)
+    network = load_network(checkpoint)
+    _set_threads(threads)
+    from bitmixer.evaluation import evaluate
+
+    chosen = data or (checkpoint.metrics or {}).get("data")
+    if chosen is None:
+        raise DataError(f"{name} does not say what it was trained on: give --data")
+    done, total = 0, len(checkpoint.graph.uniform_bits) + random
+    with progress_on_stderr(total, quiet=quiet, only_bar=True) as show:
+
+        def report(step: str) -> None:
+            nonlocal done
+            done += 1
+            show(done, step)
+
+        measured = evaluate(
+            network, checkpoint.graph, chosen, random_assignments=random, seed=seed, progress=report
+        ).as_dict()
+    if as_json:
+        print(json.dumps(measured, indent=1))
+    else:
+        _print_accuracy(measured)
+
+
+def main() -> None:
+    """Run the command line; errors are one line on stderr and an exit code, never a traceback."""
+    try:
+        app(prog_name="bitmixer")
+    except (BitmixerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextmanager
+def progress_on_stderr(total: int, *, quiet: bool, only_bar: bool = False) -> Iterator[Callable[[int, str], None]]:
+    """Yield a function (steps done, what was done): a bar on a terminal, else a line per step.
+
+    Args:
+        total: Number of steps.
+        quiet: Show nothing.
+        only_bar: Show nothing where there is no terminal.
+    """
+    terminal = sys.stderr.isatty()
+    if quiet or (only_bar and not terminal):
+        yield lambda done, step: None
+    elif not terminal:
+        yield lambda done, step: print(step, file=sys.stderr, flush=True)
+    else:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("starting", total=total)
+            yield lambda done, step: bar.update(task, description=step, completed=done)
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _print_accuracy(measured: dict[str, Any]) -> None:
+    rows = [(f"uniform {bits} bit", f"{accuracy:.2%}") for bits, accuracy in measured["uniform"].items()]
+    random = measured["random"]
+    if random["count"]:
+        rows.append((f"random, mean of {random['count']}", f"{random['mean']:.2%} ± {random['std']:.2%}"))
+        rows.append(("random, lowest", f"{random['min']:.2%}"))
+    _print_table(
+        f"{measured['network']} on {measured['inputs']} inputs of {measured['data']}",
+        ("widths", "accuracy"),
+        rows,
+    )
+
+
+def _accuracies(uniform: dict[str, float] | None) -> str:
+    if uniform is None:
+        return "no weights"
+    return ", ".join(f"{accuracy:.1%} at {bits}" for bits, accuracy in uniform.items())
+
+
+def _print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
