@@ -60,12 +60,11 @@ def convert(
     _wrap_averages(body)
     body.graph.lint()
     body.recompile()
-    body.train(model.training)
     transitions = {
         str(norm.target): (str(producer.target), None if consumer is None else str(consumer.target))
         for norm, (producer, consumer) in structure.norm_keys.items()
     }
-    return MetaQuantizedNetwork(
+    network = MetaQuantizedNetwork(
         body,
         sites=[str(site.target) for site in structure.sites],
         transitions=transitions,
@@ -73,6 +72,7 @@ def convert(
         residual_bits=residual_bits,
         signed_input=signed_input,
     )
+    return network.train(model.training)
 
 
 def _mixed(original: nn.Module | None, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> Site:

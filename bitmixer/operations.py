@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +32,9 @@ SHAPE_FUNCTIONS: tuple[Any, ...] = (torch.flatten, "view", "reshape", "flatten",
 SIZE_SOURCES: tuple[Any, ...] = ("size", "dim")
 SIZE_ARITHMETIC: tuple[Any, ...] = (operator.getitem, operator.mul, operator.floordiv)
 IN_PLACE: tuple[Any, ...] = ("relu_", "add_", operator.iadd)
+
+_FRAME = re.compile(r'File "(.*)", line (\d+)')
+_TORCH = str(Path(torch.__file__).parent)
 
 
 def module_of(node: fx.Node) -> nn.Module | None:
@@ -112,13 +117,12 @@ def tensor_users(node: fx.Node) -> tuple[fx.Node, ...]:
 
 
 def place(node: fx.Node) -> str:
-    """Return where in the user's code a node came from, as ``file:line``."""
-    trace = node.stack_trace or ""
-    frames = [line.strip() for line in trace.splitlines() if line.strip().startswith("File ")]
-    if not frames:
-        return node.name
-    file, line, *_ = frames[-1].removeprefix("File ").split(", ")
-    return f"{file.strip(chr(34))}:{line.removeprefix('line ')}"
+    """Return where in the user's code a node (or what it reads, if nothing is known) came from: ``file:line``."""
+    frames = _FRAME.findall(node.stack_trace or "")
+    theirs = [f"{file}:{line}" for file, line in frames if not file.startswith(_TORCH)]
+    if theirs:
+        return theirs[-1]
+    return place(node.all_input_nodes[0]) if node.all_input_nodes else node.name
 
 
 def _calls(node: fx.Node, targets: tuple[Any, ...]) -> bool:

@@ -47,10 +47,10 @@ class Structure:
         return self.key_consumer[branching(site)] is site
 
     def operands(self, add: fx.Node) -> tuple[fx.Node, ...]:
-        """Return the sites whose results meet in an addition; a stored tensor stands for its writer."""
+        """Return the sites whose results meet in an addition; a stored shared tensor stands for its writer."""
         found: list[fx.Node] = []
         for operand in tensor_operands(add):
-            root = fresh_root(operand)
+            root = fresh_root(_before_waiting(operand))
             if root is not None and is_add(root):
                 found.extend(self.operands(root))
             elif (site := root or self.drain[operand]) is not None:
@@ -95,6 +95,14 @@ def fresh_root(node: fx.Node) -> fx.Node | None:
             return None if node.op == "placeholder" else node
         node = tensor_operands(node)[0]
     return None
+
+
+def _before_waiting(operand: fx.Node) -> fx.Node:
+    """Return the tensor that was stored for an addition alone, where ``operand`` is such a copy."""
+    if not is_stored(operand):
+        return operand
+    (source,) = tensor_operands(operand)
+    return source if len(tensor_users(source)) == 1 else operand
 
 
 def leads_to(node: fx.Node, site: fx.Node) -> bool:

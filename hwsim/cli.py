@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,7 +109,8 @@ def compare(
     from hwsim.replications import compare_controllers
     from hwsim.report.terminal import print_comparison
 
-    names = [name.strip() for name in controllers.split(",") if name.strip()]
+    # A comma within brackets is part of a list: hysteresis:rungs=[8,4],static
+    names = [name.strip() for name in re.split(r",(?![^\[]*\])", controllers) if name.strip()]
     folder = out or Path("runs") / f"compare-{Path(scenario).stem}"
     with progress_bar(quiet=quiet or as_json) as progress:
         comparison = compare_controllers(
@@ -246,6 +248,9 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BitmixerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

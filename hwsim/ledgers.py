@@ -77,7 +77,7 @@ def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
             *(batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in columns[1:5]),
         ])  # fmt: skip
         distinct, which = np.unique(keys, axis=1, return_inverse=True)
-        weights = np.bincount(which, weights=batch.column("dynamic_energy_scale").to_numpy())
+        weights = np.bincount(which.reshape(-1), weights=batch.column("dynamic_energy_scale").to_numpy())
         for (position, weight, activation, following, reload), times in zip(distinct.T.tolist(), weights, strict=True):
             key = activation if schedule.key_consumers[position] < 0 else following
             row = schedule.row(position, (weight, activation), key, norm_reload=bool(reload))

@@ -6,24 +6,32 @@ scenario -> device + layer graph -> cost table -> simulation <-> controller -> r
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitmixer.data import DataName
+from bitmixer.documents import read_tree
+from bitmixer.documents.section import KeyPath
+from bitmixer.documents.source import replace
+from bitmixer.errors import BitmixerError
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
 from hwsim import metrics, provenance
+from hwsim.config.overrides import split_sets
+from hwsim.config.packaged import find
 from hwsim.config.profile import DeviceProfile
 from hwsim.config.scenario import Bursts as BurstsSection
 from hwsim.config.scenario import ConstantAmbient, Environment, Scenario, load_scenario, resolved
 from hwsim.config.scenario import PeriodicArrivals as ArrivalsSection
 from hwsim.controllers import build_controller, parse_controller
+from hwsim.controllers.base import NetworkView
 from hwsim.cost import CostTable
 from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError
@@ -33,6 +41,7 @@ from hwsim.plant.ambient import Ambient
 from hwsim.records.recorder import Recorder
 from hwsim.records.store import RunFolder
 from hwsim.simulation.arrivals import Bursts, PeriodicArrivals
+from hwsim.simulation.control import device_view
 from hwsim.simulation.simulator import Setup, Simulator
 
 if TYPE_CHECKING:
@@ -41,7 +50,12 @@ if TYPE_CHECKING:
 Progress = Callable[[str, float], None]
 VIRTUAL_INPUTS = 1 << 16
 """Size of the test split where a scenario wants no outputs and so has no data."""
-RECORD_FILES = ("manifest.json", "summary.json", "layers.csv", "graph.json", "profile.yaml", "scenario.yaml")
+FIRST_FILE = "layers.parquet"
+"""Written before all others, so it tells a run's folder from a folder of the user's own files."""
+RECORD_FILES = (
+    "summary.json", "manifest.json", "layers.csv", "graph.json", "profile.yaml", "scenario.yaml",
+    "frames.parquet", "telemetry.parquet", "decisions.parquet", FIRST_FILE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +65,7 @@ class Plan:
     Attributes:
         scenario: The scenario, overrides applied.
         profile: The device profile, overrides applied.
-        scenario_path: Where the scenario was read.
+        documents: The texts of scenario and profile as they were read, by the names of their copies.
         device: The device.
         checkpoint: The network.
         costs: Its cost table on the device.
@@ -61,7 +75,7 @@ class Plan:
 
     scenario: Scenario
     profile: DeviceProfile
-    scenario_path: Path
+    documents: Mapping[str, str]
     device: Device
     checkpoint: Checkpoint
     costs: CostTable
@@ -82,8 +96,7 @@ def plan(
 
     Raises:
         DocumentError: A document is invalid.
-        ConfigurationError: The parts do not fit together.
-        CheckpointError: The network is missing or damaged.
+        ConfigurationError: The parts do not fit together, or one that is named does not exist.
     """
     scenario, profile, path = load_scenario(scenario_name, sets)
     if seed is not None:
@@ -94,21 +107,31 @@ def plan(
         if name == scenario.controller.name and not options:
             chosen = scenario.controller
         scenario = scenario.model_copy(update={"controller": chosen})
-    build_controller(scenario.controller.name, scenario.controller.options)
     stream = scenario.streams[0]
-    checkpoint = find_checkpoint(_beside(stream.network, path))
-    if scenario.outputs != "none" and checkpoint.weights_sha256 is None:
-        raise ConfigurationError(
-            f"{path}: streams.0.network: {checkpoint.name} is a geometry without trained weights: set outputs: none"
-        )
     device = build_device(profile)
+    with _blaming(path, sets, ("streams", 0, "network")):
+        checkpoint = find_checkpoint(_beside(stream.network, path))
+        if scenario.outputs != "none" and checkpoint.weights_sha256 is None:
+            raise ConfigurationError(f"{checkpoint.name} is a geometry without trained weights: set outputs: none")
+        costs = device.cost_table(checkpoint.graph, stream.inputs_per_frame)
+    with _blaming(path, sets, ("streams", 0, "data")):
+        if stream.data is not None:
+            DataName.parse(stream.data)
+    with _blaming(path, sets, ("controller",), f"--controller {controller}" if controller else None):
+        rehearsed = build_controller(scenario.controller.name, scenario.controller.options)
+        rehearsed.init(device_view(device), NetworkView(graph=checkpoint.graph, costs=costs))
+        if rehearsed.needs_outputs and scenario.outputs == "none":
+            raise ConfigurationError("reads confidences, but the scenario says outputs: none: set in_step")
     return Plan(
         scenario=scenario,
         profile=profile,
-        scenario_path=path,
+        documents={
+            "scenario.yaml": path.read_text(encoding="utf-8"),
+            "profile.yaml": find("profiles", scenario.profile, beside=path.parent).read_text(encoding="utf-8"),
+        },
         device=device,
         checkpoint=checkpoint,
-        costs=device.cost_table(checkpoint.graph, stream.inputs_per_frame),
+        costs=costs,
         controller=controller or _spelled(scenario),
         run_id=provenance.run_id(resolved(scenario, profile), checkpoint.sha256),
     )
@@ -126,35 +149,36 @@ def run(
         ConfigurationError: ``folder`` holds something that is not a run.
     """
     began = time.perf_counter()
-    _clear(folder)
+    _require_usable(folder)
     scenario, checkpoint = planned.scenario, planned.checkpoint
     stream = scenario.streams[0]
     loaded, in_step = _load_outputs(planned)
+    _clear(folder)
     recorder = Recorder(
         folder, checkpoint.graph, planned.costs, planned.device.thermal_network.nodes,
         stream=stream.name, data=stream.data or "",
     )  # fmt: skip
     simulator = Simulator(
         _setup(planned, VIRTUAL_INPUTS if loaded is None else len(loaded.labels)),
-        [recorder] if in_step is None else [recorder, in_step],
+        [recorder] if in_step is None else [in_step, recorder],  # so that a frame on record has its outputs
         confidences=tuple if in_step is None else in_step.take_confidences,
     )
+    predictions = {} if in_step is None else in_step.predictions
     interrupted = False
     try:
         simulator.run(lambda share: progress("simulating", share))
+        if loaded is not None and in_step is None:
+            from hwsim.outputs import PredictionCache, lazy_predictions
+
+            predictions = lazy_predictions(
+                loaded,
+                recorder.frames,
+                cache=PredictionCache(loaded),
+                progress=lambda share: progress("outputs", share),
+            )
     except KeyboardInterrupt:
         interrupted = True
     recorder.close()
-    predictions = {} if in_step is None else in_step.predictions
-    if loaded is not None and in_step is None and not interrupted:
-        from hwsim.outputs import PredictionCache, lazy_predictions
-
-        predictions = lazy_predictions(
-            loaded,
-            recorder.frames,
-            cache=PredictionCache(loaded),
-            progress=lambda share: progress("outputs", share),
-        )
     recorder.write_frames(predictions, loaded.labels if loaded is not None and predictions else None)
     _write_manifest(planned, folder, interrupted=interrupted)
     records = RunFolder(folder)
@@ -185,14 +209,9 @@ def run_folder(parent: Path, name: str, seed: int) -> Path:
 def _load_outputs(planned: Plan) -> tuple[LoadedNetwork | None, Any]:
     """Return the network with its data, and the in-step execution, where the scenario wants them."""
     scenario = planned.scenario
-    wants = build_controller(scenario.controller.name, scenario.controller.options).needs_outputs
     if scenario.outputs == "none":
-        if wants:
-            raise ConfigurationError(
-                f"controller {scenario.controller.name} reads confidences, but the scenario says "
-                "outputs: none; set outputs: in_step"
-            )
         return None, None
+    wants = build_controller(scenario.controller.name, scenario.controller.options).needs_outputs
     from hwsim.outputs import InStepExecution, LoadedNetwork
 
     data = scenario.streams[0].data
@@ -259,21 +278,37 @@ def _spelled(scenario: Scenario) -> str:
     return scenario.controller.name + options
 
 
-def _clear(folder: Path) -> None:
-    """Make the folder ready: new, empty, or a former run, whose files go."""
+@contextmanager
+def _blaming(path: Path, sets: Sequence[str], key: KeyPath, option: str | None = None) -> Iterator[None]:
+    """Begin an error about a value with the place where it was written, which may be an option's."""
+    try:
+        yield
+    except BitmixerError as error:
+        tree = read_tree(path)
+        for override in split_sets(sets)[0]:
+            replace(tree, override)
+        place = option or f"{tree.place(key)}: {'.'.join(map(str, key))}"
+        raise ConfigurationError(f"{place}: {error}") from None
+
+
+def _require_usable(folder: Path) -> None:
+    """Check that the folder is new, empty, or holds a former run, which may be written over."""
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder}: is a file; give --out a folder")
-    if (
-        folder.is_dir()
-        and any(folder.iterdir())
-        and not any((folder / name).exists() for name in (*RECORD_FILES, "layers.parquet"))
-    ):
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / FIRST_FILE).is_file():
         raise ConfigurationError(f"{folder}: holds files that are no run; give --out a new or empty folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder}: cannot be made ({error.strerror}); give --out a folder that can be written"
+        ) from None
+
+
+def _clear(folder: Path) -> None:
+    """Remove a former run."""
     for name in RECORD_FILES:
         (folder / name).unlink(missing_ok=True)
-    for table in folder.glob("*.parquet"):
-        table.unlink()
     shutil.rmtree(folder / "figures", ignore_errors=True)
 
 
@@ -305,12 +340,8 @@ def _write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
     }
     _write_json(folder / "manifest.json", manifest)
     (folder / "graph.json").write_text(planned.checkpoint.graph.to_json(), encoding="utf-8")
-    (folder / "scenario.yaml").write_text(planned.scenario_path.read_text(encoding="utf-8"), encoding="utf-8")
-    with contextlib.suppress(ConfigurationError):
-        from hwsim.config.packaged import find
-
-        profile_path = find("profiles", scenario.profile, beside=planned.scenario_path.parent)
-        (folder / "profile.yaml").write_text(profile_path.read_text(encoding="utf-8"), encoding="utf-8")
+    for name, text in planned.documents.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _write_layer_totals(layers: LayerStatistics, folder: Path) -> None:

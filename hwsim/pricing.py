@@ -47,7 +47,7 @@ def _array(name: str, device: Device, profile_kind: str, sets: Sequence[str]) ->
     parameters = dict(vars(device.array)) if name == profile_kind else {}
     for item in sets:
         key, equals, value = item.partition("=")
-        if not equals or not value.isdigit():
+        if not equals or not value.isdecimal():
             raise ConfigurationError(f"--set {item}: expected PARAMETER=WHOLE NUMBER, for example rows=16")
         parameters[key] = int(value)
     return arrays.build(name, **parameters)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.errors import RecordsError
+from hwsim.layer_statistics import site_positions
 from hwsim.outputs import LoadedNetwork, lazy_predictions
 from hwsim.records.store import RunFolder
 from hwsim.simulation.events import FrameEnded, Widths
@@ -79,8 +80,8 @@ def _recorded(run: RunFolder, only: int | None) -> list[tuple[FrameEnded, NDArra
     for row in table.to_pylist():
         if not row["predictions"]:
             continue
-        if len(widths.get(row["frame"], ())) != len(run.graph.layers):
-            raise RecordsError(f"{run.path}: frame {row['frame']} has predictions but not a row for every layer")
+        if row["frame"] not in widths:
+            raise RecordsError(f"{run.path}: frame {row['frame']} has predictions but not one row for every layer")
         event = FrameEnded(
             row["frame"], row["status"], 0, 0, 0, 0, tuple(row["input_indices"]), widths[row["frame"]], 0.0
         )
@@ -95,9 +96,8 @@ def _realised_widths(run: RunFolder, only: int | None) -> dict[int, tuple[Widths
     table = run.table("layers", ["frame", "layer", "weight_bits", "activation_bits"])
     if only is not None:
         table = table.filter(pc.equal(table["frame"], only))
-    layers = table["layer"].combine_chunks().dictionary_encode()
-    position = np.array([run.graph.index[name] for name in layers.dictionary.to_pylist()], dtype=np.int64)
-    order = np.lexsort((position[layers.indices.to_numpy()], table["frame"].to_numpy()))
+    positions = site_positions(table, run.graph)
+    order = np.lexsort((positions, table["frame"].to_numpy()))
     frames = table["frame"].to_numpy()[order]
     pairs = list(
         zip(
@@ -107,8 +107,13 @@ def _realised_widths(run: RunFolder, only: int | None) -> dict[int, tuple[Widths
         )
     )
     starts = np.flatnonzero(np.diff(frames, prepend=-1))
-    ends = [*starts[1:].tolist(), len(frames)]
-    return {int(frames[start]): tuple(pairs[start:end]) for start, end in zip(starts.tolist(), ends, strict=True)}
+    ends = [*starts[1:].tolist(), len(frames)][: len(starts)]
+    every_site = list(range(len(run.graph.layers)))
+    return {
+        int(frames[start]): tuple(pairs[start:end])
+        for start, end in zip(starts.tolist(), ends, strict=True)
+        if positions[order[start:end]].tolist() == every_site
+    }
 
 
 def _is_mixed(run: RunFolder, widths: tuple[Widths, ...]) -> bool:

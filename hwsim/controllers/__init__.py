@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from bitmixer.documents.source import parse
 from bitmixer.errors import did_you_mean
 from hwsim.controllers.base import Controller
 from hwsim.controllers.hysteresis import Hysteresis, HysteresisOptions
@@ -49,16 +50,15 @@ def parse_controller(text: str) -> tuple[str, dict[str, Any]]:
 
     Raises:
         ConfigurationError: A part is not ``option=value``.
+        DocumentError: A value is not YAML.
     """
-    from ruamel.yaml import YAML
-
     name, *parts = text.split(":")
     options = {}
     for part in parts:
         option, equals, value = part.partition("=")
         if not equals:
             raise ConfigurationError(f"controller {text!r}: expected NAME:option=value, got {part!r}")
-        options[option] = YAML(typ="safe").load(value)
+        options[option] = parse(value, f"controller {name}: option {option!r}").data
     return name, options
 
 

@@ -36,7 +36,7 @@ class HysteresisOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rungs: tuple[int, ...] | None = None
+    rungs: tuple[int, ...] | None = Field(default=None, min_length=1)
     hot_margin_kelvin: float = Field(default=2.0, ge=0.0, allow_inf_nan=False)
     cool_margin_kelvin: float = Field(default=6.0, gt=0.0, allow_inf_nan=False)
     queue_high: int = Field(default=2, ge=1)

