@@ -121,12 +121,7 @@ def build_device(profile: DeviceProfile) -> Device:
     sensor = profile.sensors.die_temperature
     return Device(
         name=profile.name,
-        array=arrays.build(
-            profile.array.kind,
-            rows=profile.array.rows.value,
-            depth=profile.array.depth.value,
-            columns=profile.array.columns.value,
-        ),
+        array=arrays.build(profile.array.kind, **array_parameters(profile)),
         memory=Memory(
             dram_bandwidth_bits_per_second=profile.memory.dram_peak_bandwidth_bits_per_second.value
             * profile.memory.dram_efficiency.value,
@@ -180,6 +175,12 @@ def build_device(profile: DeviceProfile) -> Device:
         ),
         maximum_junction_celsius=profile.limits.maximum_junction_temperature_celsius.value,
     )
+
+
+def array_parameters(profile: DeviceProfile) -> dict[str, int]:
+    """Return the parameters of the profile's array model, by name."""
+    array = profile.array
+    return {"rows": array.rows.value, "depth": array.depth.value, "columns": array.columns.value}
 
 
 def _thermal_network(profile: DeviceProfile) -> ThermalNetwork:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from bitmixer.networks.checkpoint import find_checkpoint
-from hwsim.config.profile import load_profile
+from hwsim.config.profile import DeviceProfile, load_profile
 from hwsim.cost import arrays, layer_csv
 from hwsim.cost.arrays import ArrayModel
-from hwsim.device import Device, build_device
+from hwsim.device import Device, array_parameters, build_device
 from hwsim.errors import ConfigurationError
 
 
@@ -30,7 +31,7 @@ def price(
         raise ConfigurationError("hwsim cost: give either --layers FILE.csv or --network NAME")
     loaded = load_profile(profile)
     device = build_device(loaded)
-    model = _array(array, device, loaded.array.kind, sets)
+    model = _array(array, loaded, sets)
     if layers is not None:
         priced = layer_csv.price_layers(
             layers, array=model, memory=device.memory, energy_table=device.energy_table,
@@ -41,10 +42,9 @@ def price(
     return _network_csv(device, model, network, bits, inputs)
 
 
-def _array(name: str, device: Device, profile_kind: str, sets: Sequence[str]) -> ArrayModel:
-    if name == profile_kind and not sets:
-        return device.array
-    parameters = dict(vars(device.array)) if name == profile_kind else {}
+def _array(name: str, profile: DeviceProfile, sets: Sequence[str]) -> ArrayModel:
+    """Return an array model with the profile's parameters, where it is the profile's, changed by ``sets``."""
+    parameters = array_parameters(profile) if name == profile.array.kind else {}
     for item in sets:
         key, equals, value = item.partition("=")
         if not equals or not value.isdecimal():
@@ -54,8 +54,6 @@ def _array(name: str, device: Device, profile_kind: str, sets: Sequence[str]) ->
 
 
 def _network_csv(device: Device, model: ArrayModel, network: str, bits: int | None, inputs: int) -> str:
-    import dataclasses
-
     graph = find_checkpoint(network).graph
     assignment = graph.uniform(bits if bits is not None else max(graph.uniform_bits))
     costs = dataclasses.replace(device, array=model).cost_table(graph, inputs)

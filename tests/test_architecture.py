@@ -30,9 +30,67 @@ def test_bitmixer_never_imports_hwsim() -> None:
     assert guilty == []
 
 
+def test_each_part_of_hwsim_knows_only_its_own_business() -> None:
+    """Only outputs runs networks, only simulation knows SimPy, controllers see neither simulator nor plant."""
+    users: dict[str, set[str]] = {}
+    for file in (ROOT / "hwsim").rglob("*.py"):
+        for name in imported_modules(file):
+            users.setdefault(name, set()).add(file.relative_to(ROOT / "hwsim").as_posix())
+    assert {file for name, files in users.items() if name.split(".")[0] == "torch" for file in files} == {"outputs.py"}
+    assert all(file.startswith("simulation/") for file in users["simpy"])
+    for name, files in users.items():
+        for file in files:
+            package = file.split("/")[0]
+            if name.startswith("hwsim.simulation"):
+                assert package not in ("controllers", "plant", "cost", "config"), (file, name)
+            if name.startswith("hwsim.plant"):
+                assert package not in ("controllers", "config", "cost"), (file, name)
+            if name.startswith("hwsim.cost"):
+                assert package not in ("plant", "config"), (file, name)
+            if name.startswith("hwsim.config"):
+                assert package not in ("plant", "cost", "simulation", "controllers"), (file, name)
+
+
+HEAVY = "sorted({'torch', 'matplotlib', 'pandas'} & set(sys.modules))"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["validate", "thermal_throttle", "bismo_pynq_z1"],
+        ["cost", "--network", "resnet18"],
+        ["profiles", "show", "bismo_pynq_z1"],
+        ["controllers"],
+    ],
+)
+def test_commands_that_run_no_network_load_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        f"import sys; sys.argv = ['hwsim', *{arguments!r}]\n"
+        "from hwsim.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as left:\n    assert not left.code, left.code\n"
+        f"print({HEAVY})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_run_without_outputs_needs_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom hwsim import pipeline\n"
+        "planned = pipeline.plan('thermal_throttle', sets=['duration=1 s', 'outputs=none'])\n"
+        f"pipeline.run(planned, Path({str(tmp_path / 'out')!r}), figures=False)\n"
+        f"print({HEAVY})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize(
     "module",
     [
+        "hwsim",
         "bitmixer",
         "bitmixer.bitwidths",
         "bitmixer.graph",

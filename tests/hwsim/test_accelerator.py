@@ -97,8 +97,12 @@ def test_results_drain_at_the_width_at_which_their_key_consumer_then_runs(
     def script(observation: Observation, generator: Any) -> Decision | None:
         bits = at.get(next(asked))
         some = {layer.name for layer in graph.layers if choose.random() < 0.5}
-        return None if bits is None else Decision(
-            widths={site: pair for site, pair in graph.uniform(bits).items() if site in some}, reason="some"
+        return (
+            None
+            if bits is None
+            else Decision(
+                widths={site: pair for site, pair in graph.uniform(bits).items() if site in some}, reason="some"
+            )
         )
 
     arrivals = PeriodicArrivals(period=20 * MICROSECOND)
@@ -164,9 +168,7 @@ def test_expired_frames_run_where_the_queue_keeps_them(simulate: Any, scripted: 
 
 
 @pytest.mark.parametrize(("deadline", "status"), [(23_570_000, "on_time"), (23_569_999, "late")])
-def test_a_frame_that_ends_at_its_deadline_is_on_time(
-    simulate: Any, scripted: Any, deadline: int, status: str
-) -> None:
+def test_a_frame_that_ends_at_its_deadline_is_on_time(simulate: Any, scripted: Any, deadline: int, status: str) -> None:
     assert simulate(scripted(), deadline_picoseconds=deadline).frames[0].status == status
 
 
@@ -193,7 +195,9 @@ def test_one_frame_at_a_time_in_the_order_of_arrival(
     assert all(before.finish_picoseconds <= after.start_picoseconds for before, after in pairwise(ran))
     assert all(before.finish_picoseconds <= after.start_picoseconds for before, after in pairwise(log.layers))
     for frame in log.frames:
-        assert frame.status != "dropped_deadline" or (drop_expired and frame.finish_picoseconds > frame.deadline_picoseconds)
+        assert frame.status != "dropped_deadline" or (
+            drop_expired and frame.finish_picoseconds > frame.deadline_picoseconds
+        )
         assert frame.status != "late" or frame.finish_picoseconds > frame.deadline_picoseconds
         assert frame.status != "on_time" or frame.finish_picoseconds <= frame.deadline_picoseconds
         assert frame.start_picoseconds < 0 or frame.start_picoseconds >= frame.arrival_picoseconds

@@ -31,8 +31,10 @@ def clocked(scripted: Any) -> Callable[..., Any]:
     def make(requests: Mapping[int, int], tick: int = TICK) -> Any:
         def script(observation: Observation, generator: Any) -> Decision | None:
             megahertz = requests.get(observation.time_picoseconds // tick)
-            return None if megahertz is None else Decision(
-                widths={}, frequency_hertz=megahertz * MEGAHERTZ, reason="clock"
+            return (
+                None
+                if megahertz is None
+                else Decision(widths={}, frequency_hertz=megahertz * MEGAHERTZ, reason="clock")
             )
 
         return scripted(script=script, wakes_on=frozenset({"tick"}), tick_picoseconds=tick)

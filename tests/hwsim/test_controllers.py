@@ -168,9 +168,7 @@ def test_when_it_looks_is_an_option(options: dict[str, Any], wakes: set[str], pe
 
 
 def test_a_device_without_a_trip_has_nothing_to_stay_below(network: NetworkView) -> None:
-    bare = DeviceView(
-        frequencies_hertz=(1,), trip_celsius=(), maximum_junction_celsius=85.0, decision_picoseconds=0
-    )
+    bare = DeviceView(frequencies_hertz=(1,), trip_celsius=(), maximum_junction_celsius=85.0, decision_picoseconds=0)
     with pytest.raises(ConfigurationError, match="no throttling trip"):
         build_controller("hysteresis", {}).init(bare, network)
 
@@ -208,7 +206,9 @@ def test_unknown_names_and_values_are_refused(name: str, options: dict[str, Any]
 def test_widths_that_the_network_does_not_have_are_refused(
     network: NetworkView, name: str, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(ConfigurationError, match="network resnet8_digits cannot run at 5 bits; its layers allow 2, 4, 8"):
+    with pytest.raises(
+        ConfigurationError, match="network resnet8_digits cannot run at 5 bits; its layers allow 2, 4, 8"
+    ):
         build_controller(name, options).init(DEVICE, network)
 
 

@@ -25,7 +25,9 @@ GOLDEN = Path(__file__).parent / "golden" / "bursty.txt"
 RECORDS = ("frames.parquet", "layers.parquet", "decisions.parquet", "telemetry.parquet", "layers.csv")
 
 
-def run(scenario: str, folder: Path, *sets: str, seed: int | None = None, controller: str | None = None) -> dict[str, Any]:
+def run(
+    scenario: str, folder: Path, *sets: str, seed: int | None = None, controller: str | None = None
+) -> dict[str, Any]:
     planned = pipeline.plan(scenario, sets=sets, seed=seed, controller=controller)
     return pipeline.run(planned, folder, figures=False)
 
@@ -123,7 +125,7 @@ def test_a_seed_and_a_controller_of_the_command_line_take_the_place_of_the_scena
 @pytest.mark.parametrize(
     ("sets", "controller", "message"),
     [
-        (["streams.0.data=digits+nois0.3"], None, "--set streams.0.data: .*unknown corruption 'nois': did you mean 'noise'"),
+        (["streams.0.data=digits+nois0.3"], None, "--set streams.0.data: .*'nois': did you mean 'noise'"),
         (["streams.0.data=digit"], None, "unknown set 'digit': did you mean 'digits'"),
         (["streams.0.network=resnet8_digit"], None, "--set streams.0.network: .*did you mean 'resnet8_digits'"),
         (["streams.0.network=resnet18", "outputs=lazy"], None, "resnet18 is a geometry without trained weights"),
@@ -149,9 +151,7 @@ def test_what_the_scenario_names_is_refused_with_its_line(write_scenario: Callab
             pipeline.plan(write_scenario((old, new)))
 
 
-def test_a_controller_that_reads_confidences_needs_outputs(
-    bursty: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_controller_that_reads_confidences_needs_outputs(bursty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from hwsim.controllers.static import Static
 
     monkeypatch.setattr(Static, "needs_outputs", True)
@@ -244,7 +244,9 @@ def test_a_run_can_be_repeated_from_its_own_copy_of_the_scenario(bursty: str, tm
     assert copy.read_text(encoding="utf-8") == Path(bursty).read_text(encoding="utf-8")
 
 
-def test_the_copies_are_of_what_was_read_not_of_what_the_files_became(write_scenario: Callable[..., str], tmp_path: Path) -> None:
+def test_the_copies_are_of_what_was_read_not_of_what_the_files_became(
+    write_scenario: Callable[..., str], tmp_path: Path
+) -> None:
     path = Path(write_scenario())
     text = path.read_text(encoding="utf-8")
     planned = pipeline.plan(str(path))

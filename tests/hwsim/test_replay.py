@@ -85,7 +85,11 @@ def test_a_changed_prediction_is_found(folder: Path) -> None:
 
 
 def test_changed_bits_of_one_site_are_found(folder: Path) -> None:
-    tamper(folder, "layers", lambda row: row | {"weight_bits": 2, "activation_bits": 2} if row["layer"] == FREE_SITE else row)
+    tamper(
+        folder,
+        "layers",
+        lambda row: row | {"weight_bits": 2, "activation_bits": 2} if row["layer"] == FREE_SITE else row,
+    )
     assert replay(folder).differing
 
 
@@ -128,7 +132,7 @@ def test_a_dropped_frame_has_nothing_to_replay(original: Path) -> None:
 def test_a_run_without_outputs_has_nothing_to_replay(bursty: str, tmp_path: Path, data: str) -> None:
     planned = pipeline.plan(bursty, sets=["outputs=none", f"streams.0.data={data}"])
     pipeline.run(planned, tmp_path / "run", figures=False)
-    with pytest.raises(RecordsError, match="no outputs|no predictions"):
+    with pytest.raises(RecordsError, match=r"no outputs|no predictions"):
         replay(tmp_path / "run")
 
 

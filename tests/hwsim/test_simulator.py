@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -163,7 +164,7 @@ def test_power_times_time_is_the_energy_of_the_layers_and_what_is_drawn_anyway(
 
 def test_more_bits_are_never_cheaper_nor_faster(simulate: Any, scripted: Any, small_plan: Plan) -> None:
     logs = [simulate(scripted(start=bits)) for bits in (2, 4, 8)]
-    for fewer, more in zip(logs, logs[1:], strict=False):
+    for fewer, more in pairwise(logs):
         for low, high in zip(fewer.frames, more.frames, strict=True):
             assert low.energy_joules < high.energy_joules
             assert low.finish_picoseconds < high.finish_picoseconds
