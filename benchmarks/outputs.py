@@ -16,7 +16,9 @@ import torch
 
 from hwsim import pipeline
 from hwsim.outputs import LoadedNetwork, PredictionCache, lazy_predictions
+from hwsim.planning import simulation_setup
 from hwsim.simulation.events import FrameEnded, Observer
+from hwsim.simulation.simulator import Simulator
 
 ROUNDS = 5
 
@@ -37,7 +39,7 @@ def main() -> None:
     assert stream.data is not None
     loaded = LoadedNetwork(planned.checkpoint, stream.data)
     frames = Frames()
-    pipeline.simulator(planned, len(loaded.labels), [frames]).run()
+    Simulator(simulation_setup(planned, len(loaded.labels)), [frames]).run()
     pairs: dict[tuple[tuple[int, int], ...], set[int]] = defaultdict(set)
     for frame in frames.frames:
         pairs[frame.widths].update(frame.inputs)

@@ -54,6 +54,11 @@ class Checkpoint:
     metrics: dict[str, Any] | None
     weights_sha256: str | None
 
+    @property
+    def reference(self) -> str:
+        """Name under which it can be found again: that of a shipped one, or its folder."""
+        return self.name if self.path == SHIPPED / self.name else str(self.path.resolve())
+
     @cached_property
     def graph(self) -> LayerGraph:
         """The layer graph that was captured from the network."""

@@ -1,0 +1,186 @@
+"""From the name of a scenario to a run that is read, checked and ready to start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitmixer.data import DataName
+from bitmixer.documents import KeyPath, read_tree, replace
+from bitmixer.errors import BitmixerError
+from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
+from hwsim import provenance
+from hwsim.config.overrides import split_sets
+from hwsim.config.packaged import find
+from hwsim.config.profile import DeviceProfile
+from hwsim.config.scenario import Bursts as BurstsSection
+from hwsim.config.scenario import ConstantAmbient, Environment, Scenario, load_scenario, resolved
+from hwsim.config.scenario import PeriodicArrivals as ArrivalsSection
+from hwsim.controllers import build_controller, parse_controller
+from hwsim.controllers.base import NetworkView
+from hwsim.cost import CostTable
+from hwsim.device import Device, build_device
+from hwsim.errors import ConfigurationError
+from hwsim.plant.ambient import Ambient
+from hwsim.simulation.arrivals import Bursts, PeriodicArrivals
+from hwsim.simulation.control import device_view
+from hwsim.simulation.simulator import Setup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run that has been read and checked, ready to start.
+
+    Attributes:
+        scenario: The scenario, overrides applied.
+        profile: The device profile, overrides applied.
+        documents: The texts of scenario and profile as they were read, by the names of their copies.
+        device: The device.
+        checkpoint: The network.
+        costs: Its cost table on the device.
+        controller: Name of the controller and its options, as written.
+        run_id: Hash of all that affects the result.
+    """
+
+    scenario: Scenario
+    profile: DeviceProfile
+    documents: Mapping[str, str]
+    device: Device
+    checkpoint: Checkpoint
+    costs: CostTable
+    controller: str
+    run_id: str
+
+
+def plan(
+    scenario_name: str, *, controller: str | None = None, seed: int | None = None, sets: Sequence[str] = ()
+) -> Plan:
+    """Read and check everything that a run needs, without loading the network's weights.
+
+    Args:
+        scenario_name: Packaged name or path.
+        controller: ``NAME`` or ``NAME:option=value``, instead of the scenario's.
+        seed: Instead of the scenario's.
+        sets: ``path=value`` changes; those that begin with ``profile.`` change the profile.
+
+    Raises:
+        DocumentError: A document is invalid.
+        ConfigurationError: The parts do not fit together, or one that is named does not exist.
+    """
+    scenario, profile, path = load_scenario(scenario_name, sets)
+    if seed is not None:
+        scenario = scenario.model_copy(update={"seed": seed})
+    if controller is not None:
+        name, options = parse_controller(controller)
+        chosen = scenario.controller.model_copy(update={"name": name, "options": options})
+        if name == scenario.controller.name and not options:
+            chosen = scenario.controller
+        scenario = scenario.model_copy(update={"controller": chosen})
+    stream = scenario.streams[0]
+    device = build_device(profile)
+    with _blaming(path, sets, ("streams", 0, "network")):
+        checkpoint = find_checkpoint(_beside(stream.network, path))
+        if scenario.outputs != "none" and checkpoint.weights_sha256 is None:
+            raise ConfigurationError(f"{checkpoint.name} is a geometry without trained weights: set outputs: none")
+        costs = device.cost_table(checkpoint.graph, stream.inputs_per_frame)
+    with _blaming(path, sets, ("streams", 0, "data")):
+        if stream.data is not None:
+            DataName.parse(stream.data)
+    with _blaming(path, sets, ("controller",), f"--controller {controller}" if controller else None):
+        rehearsed = build_controller(scenario.controller.name, scenario.controller.options)
+        rehearsed.init(device_view(device), NetworkView(graph=checkpoint.graph, costs=costs))
+        if rehearsed.needs_outputs and scenario.outputs == "none":
+            raise ConfigurationError("reads confidences, but the scenario says outputs: none: set in_step")
+    return Plan(
+        scenario=scenario,
+        profile=profile,
+        documents={
+            "scenario.yaml": path.read_text(encoding="utf-8"),
+            "profile.yaml": find("profiles", scenario.profile, beside=path.parent).read_text(encoding="utf-8"),
+        },
+        device=device,
+        checkpoint=checkpoint,
+        costs=costs,
+        controller=controller or _spelled(scenario),
+        run_id=provenance.run_id(resolved(scenario, profile), checkpoint.sha256),
+    )
+
+
+def simulation_setup(planned: Plan, available_inputs: int) -> Setup:
+    """Return what the simulator needs of a plan.
+
+    Args:
+        planned: The plan.
+        available_inputs: Size of the test split that frames draw their inputs from.
+    """
+    scenario = planned.scenario
+    stream = scenario.streams[0]
+    return Setup(
+        device=planned.device,
+        graph=planned.checkpoint.graph,
+        costs=planned.costs,
+        controller=build_controller(scenario.controller.name, scenario.controller.options),
+        ambient=_ambient(scenario.environment),
+        arrivals=_arrivals(stream.arrivals),
+        inputs_per_frame=stream.inputs_per_frame,
+        available_inputs=available_inputs,
+        deadline_picoseconds=stream.deadline_picoseconds,
+        queue_capacity=scenario.queue.capacity,
+        drop_expired=scenario.queue.drop_expired,
+        decisions=scenario.decisions,
+        duration_picoseconds=scenario.duration_picoseconds,
+        telemetry_picoseconds=scenario.telemetry_period_picoseconds,
+        initial_state=scenario.initial_state,
+        seed=scenario.seed,
+    )
+
+
+def _ambient(environment: Environment) -> Ambient:
+    if isinstance(environment.ambient, ConstantAmbient):
+        return Ambient.constant(environment.ambient.temperature_celsius)
+    return Ambient(points=environment.ambient.points)
+
+
+def _arrivals(section: ArrivalsSection) -> PeriodicArrivals:
+    return PeriodicArrivals(
+        period=section.period_picoseconds,
+        offset=section.offset_picoseconds,
+        jitter=section.jitter_picoseconds,
+        bursts=None if section.bursts is None else _bursts(section.bursts),
+    )
+
+
+def _bursts(section: BurstsSection) -> Bursts:
+    return Bursts(
+        first=section.first_picoseconds,
+        every=section.every_picoseconds,
+        length=section.length_picoseconds,
+        period=section.period_picoseconds,
+    )
+
+
+def _beside(network: str, scenario_path: Path) -> str:
+    """Return a network's path as seen from the scenario's folder, or its name."""
+    beside = scenario_path.parent / network
+    return str(beside) if (beside / "checkpoint.json").is_file() else network
+
+
+def _spelled(scenario: Scenario) -> str:
+    options = "".join(f":{name}={json.dumps(value)}" for name, value in scenario.controller.options.items())
+    return scenario.controller.name + options
+
+
+@contextmanager
+def _blaming(path: Path, sets: Sequence[str], key: KeyPath, option: str | None = None) -> Iterator[None]:
+    """Begin an error about a value with the place where it was written, which may be an option's."""
+    try:
+        yield
+    except BitmixerError as error:
+        tree = read_tree(path)
+        for override in split_sets(sets)[0]:
+            replace(tree, override)
+        place = option or f"{tree.place(key)}: {'.'.join(map(str, key))}"
+        raise ConfigurationError(f"{place}: {error}") from None

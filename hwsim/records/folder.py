@@ -1,0 +1,103 @@
+"""The folder of one run: making it ready, and its files that are not tables."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwsim import provenance
+from hwsim.config.scenario import resolved
+from hwsim.errors import ConfigurationError
+from hwsim.layer_statistics import LayerStatistics, LayerTotals
+
+if TYPE_CHECKING:
+    from hwsim.planning import Plan
+
+FIRST_FILE = "layers.parquet"
+"""Written before all others, so it tells a run's folder from a folder of the user's own files."""
+RECORD_FILES = (
+    "summary.json", "manifest.json", "layers.csv", "graph.json", "profile.yaml", "scenario.yaml",
+    "frames.parquet", "telemetry.parquet", "decisions.parquet", FIRST_FILE,
+)  # fmt: skip
+
+
+def run_folder(parent: Path, name: str, seed: int) -> Path:
+    """Return the folder of one run; letters that file systems mind are replaced."""
+    label = "".join(letter if letter.isalnum() or letter in "_-=." else "-" for letter in name)
+    return parent / f"{label}-s{seed}"
+
+
+def require_usable(folder: Path) -> None:
+    """Check that the folder is new, empty, or holds a former run, which may be written over.
+
+    Raises:
+        ConfigurationError: It holds other files, or cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder}: is a file; give --out a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / FIRST_FILE).is_file():
+        raise ConfigurationError(f"{folder}: holds files that are no run; give --out a new or empty folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder}: cannot be made ({error.strerror}); give --out a folder that can be written"
+        ) from None
+
+
+def clear(folder: Path) -> None:
+    """Remove a former run."""
+    for name in RECORD_FILES:
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "figures", ignore_errors=True)
+
+
+def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
+    """Write what ran: manifest, layer graph and the documents as they were read."""
+    scenario, device = planned.scenario, planned.device
+    stream = scenario.streams[0]
+    manifest = {
+        "run_id": planned.run_id,
+        "interrupted": interrupted,
+        "scenario_name": scenario.name,
+        "scenario": resolved(scenario, planned.profile)["scenario"],
+        "profile": planned.profile.name,
+        "profile_values": resolved(scenario, planned.profile)["profile"],
+        "controller": planned.controller,
+        "seed": scenario.seed,
+        "network": planned.checkpoint.name,
+        "network_path": planned.checkpoint.reference,
+        "network_sha256": planned.checkpoint.sha256,
+        "data": stream.data,
+        "inputs_per_frame": stream.inputs_per_frame,
+        "limits": {
+            "maximum_frequency_hertz": device.frequencies_hertz[0],
+            "sensor_node": device.thermal_network.nodes[device.sensor_node],
+            "maximum_junction_celsius": device.maximum_junction_celsius,
+            "trips": [dataclasses.asdict(trip) for trip in device.trips.trips],
+        },
+        "source_sha256": provenance.source_sha256("bitmixer", "hwsim"),
+        "versions": provenance.versions(),
+    }
+    write_json(folder / "manifest.json", manifest)
+    (folder / "graph.json").write_text(planned.checkpoint.graph.to_json(), encoding="utf-8")
+    for name, text in planned.documents.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def write_layer_totals(layers: LayerStatistics, folder: Path) -> None:
+    """Write ``layers.csv``."""
+    with (folder / "layers.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [field.name for field in dataclasses.fields(LayerTotals)])
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(row) for row in layers.totals)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write readable JSON."""
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
