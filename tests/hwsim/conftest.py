@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import LayerGraph
-from hwsim import pipeline
+from hwsim import cli, pipeline
 from hwsim.controllers.base import Decision, DeviceView, NetworkView, Observation, Wake
 from hwsim.device import DecisionCost
 from hwsim.plant.ambient import Ambient
@@ -239,5 +240,39 @@ def simulate(make_setup: Callable[..., Setup]) -> Callable[..., Log]:
         log.end = simulator.run()
         log.plant = simulator.plant
         return log
+
+    return run
+
+
+@dataclass
+class Answer:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    def refused(self, *messages: str, code: int = 2) -> None:
+        """Assert that the command failed with a clear error on stderr and nothing on stdout."""
+        assert self.code == code, self
+        assert self.err.startswith("error: ")
+        assert "Traceback" not in self.err
+        assert self.out == ""
+        for message in messages:
+            assert message in self.err
+
+
+@pytest.fixture
+def hwsim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Return a function that runs a command in this process; an error that the command line lets through is raised."""
+
+    def run(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["hwsim", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        said = capsys.readouterr()
+        assert done.value.code is None or isinstance(done.value.code, int)
+        return Answer(done.value.code or 0, said.out, said.err)
 
     return run

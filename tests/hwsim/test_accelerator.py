@@ -172,6 +172,16 @@ def test_a_frame_that_ends_at_its_deadline_is_on_time(simulate: Any, scripted: A
     assert simulate(scripted(), deadline_picoseconds=deadline).frames[0].status == status
 
 
+@pytest.mark.parametrize(("deadline", "status"), [(13_570_000, "late"), (13_569_999, "dropped_deadline")])
+def test_a_waiting_frame_is_dropped_only_after_its_deadline(
+    simulate: Any, scripted: Any, deadline: int, status: str
+) -> None:
+    """The frame that comes at 10 us is taken up at 23.57 us."""
+    arrivals = PeriodicArrivals(period=10 * MICROSECOND)
+    log = simulate(scripted(), arrivals=arrivals, deadline_picoseconds=deadline)
+    assert next(frame.status for frame in log.frames if frame.frame == 1) == status
+
+
 @given(
     period=st.integers(5, 40), jitter=st.integers(0, 5), capacity=st.integers(1, 4), drop_expired=st.booleans(),
     deadline=st.integers(1, 120), seed=st.integers(0, 9),

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hwsim.simulation.arrivals import Bursts, PeriodicArrivals
@@ -41,6 +41,7 @@ def test_without_jitter_nothing_is_drawn() -> None:
 
 
 @given(period=st.integers(1, 50), share=st.floats(0, 1), offset=st.integers(0, 30), seed=st.integers(0, 99))
+@example(period=1, share=1.0, offset=0, seed=0)
 @settings(max_examples=60, deadline=None)
 def test_jitter_delays_each_frame_but_lets_none_overtake(period: int, share: float, offset: int, seed: int) -> None:
     jitter, until = int(period * share), 1000

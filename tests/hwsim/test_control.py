@@ -14,12 +14,13 @@ from hwsim.device import DecisionCost
 from hwsim.errors import InvariantError
 from hwsim.pipeline import Plan
 from hwsim.simulation.arrivals import PeriodicArrivals
+from hwsim.simulation.randomness import generator as generator_of
 
 MICROSECOND = 1_000_000
 SITES = 10
 
 
-def always(decision: Decision) -> Any:
+def always(decision: Decision | None) -> Any:
     return lambda observation, generator: decision
 
 
@@ -92,6 +93,13 @@ def test_what_a_controller_draws_moves_nothing_else(simulate: Any, scripted: Any
     still, drew = simulate(scripted(), **jittery), simulate(scripted(script=drawing), **jittery)
     assert still.frames == drew.frames
     assert still.telemetry == drew.telemetry
+
+
+def test_a_controller_draws_from_a_stream_of_its_own(simulate: Any, scripted: Any) -> None:
+    drawn: list[float] = []
+    simulate(scripted(script=lambda observation, generator: drawn.append(generator.random())), seed=5)
+    assert drawn == generator_of(5, "controller").random(30).tolist()
+    assert drawn[0] not in [generator_of(5, other).random() for other in ("arrivals", "inputs", "sensors")]
 
 
 def test_another_controller_meets_the_same_arrivals_and_inputs(simulate: Any, scripted: Any) -> None:

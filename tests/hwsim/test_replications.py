@@ -22,7 +22,7 @@ Compare = Callable[..., Any]
 @pytest.fixture
 def compare(bursty: str, tmp_path: Path) -> Compare:
     def run(*controllers: str, **options: Any) -> Any:
-        given = {"replications": 2, "jobs": 1, "folder": tmp_path / "out"} | options
+        given: dict[str, Any] = {"replications": 2, "jobs": 1, "folder": tmp_path / "out"} | options
         return compare_controllers(bursty, controllers or CONTROLLERS, **given)
 
     return run
