@@ -13,6 +13,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitmixer.bitwidths import BitAssignment, BitWidths
+from bitmixer.data import load_labels
 from bitmixer.graph import LayerGraph
-from bitmixer.networks.checkpoint import Checkpoint
+from bitmixer.networks.checkpoint import Checkpoint, require_weights
 from hwsim.provenance import source_sha256
 from hwsim.simulation.events import FrameEnded, FrameStarted, LayerIssued, Observer, Widths
 
@@ -35,27 +37,45 @@ UNKNOWN = -1
 
 
 class LoadedNetwork:
-    """A network and the test split that it is given.
+    """A network and the test split that it is given; both are loaded when they are first run.
 
     Args:
         checkpoint: The network.
         data: Data name, corruption included.
+
+    Raises:
+        CheckpointError: The weights are missing or damaged.
+        DataError: The data is unknown, missing or damaged.
     """
 
     def __init__(self, checkpoint: Checkpoint, data: str) -> None:
-        import torch
-
-        from bitmixer.data import load_data
-        from bitmixer.networks import load_network
-
+        require_weights(checkpoint)
+        self._checkpoint = checkpoint
+        self._data = data
         self.graph: LayerGraph = checkpoint.graph
-        self.network: MetaQuantizedNetwork = load_network(checkpoint).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        inputs, labels = load_data(data)
-        self.inputs: Tensor = inputs.contiguous(memory_format=torch.channels_last)
-        self.labels: NDArray[np.int32] = labels.numpy().astype(np.int32)
+        self.labels: NDArray[np.int32] = load_labels(data).astype(np.int32)
         self.identity = hashlib.sha256(
             json.dumps([checkpoint.sha256, data, source_sha256("bitmixer")]).encode()
         ).hexdigest()
+
+    @cached_property
+    def network(self) -> MetaQuantizedNetwork:
+        """The network, ready to run."""
+        import torch
+
+        from bitmixer.networks import load_network
+
+        network: MetaQuantizedNetwork = load_network(self._checkpoint).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    @cached_property
+    def inputs(self) -> Tensor:
+        """The test split's inputs, in the layout in which the network runs fastest."""
+        import torch
+
+        from bitmixer.data import load_data
+
+        return load_data(self._data)[0].contiguous(memory_format=torch.channels_last)
 
     def assignment(self, widths: Sequence[Widths]) -> BitAssignment:
         """Return the assignment of widths given in the order of issue."""
@@ -106,6 +126,11 @@ class PredictionCache:
         self._inputs = len(loaded.labels)
         self._classes = loaded.graph.classes
         self._folder = (root or default_cache()) / "predictions" / loaded.identity[:24]
+
+    @property
+    def is_started(self) -> bool:
+        """Whether this very network has run on this data before, and so loads and runs."""
+        return self._folder.is_dir()
 
     def load(self, widths: Sequence[Widths]) -> NDArray[np.int32]:
         """Return the known predictions of an assignment; -1 where unknown."""

@@ -107,9 +107,13 @@ def _load_outputs(planned: Plan) -> tuple[LoadedNetwork | None, Any]:
     if scenario.outputs == "none":
         return None, None
     wants = build_controller(scenario.controller.name, scenario.controller.options).needs_outputs
-    from hwsim.outputs import InStepExecution, LoadedNetwork
+    from hwsim.outputs import InStepExecution, LoadedNetwork, PredictionCache
 
     data = scenario.streams[0].data
     assert data is not None  # the scenario's own rule where it wants outputs
     loaded = LoadedNetwork(planned.checkpoint, data)
-    return loaded, InStepExecution(loaded) if wants or scenario.outputs == "in_step" else None
+    if wants or scenario.outputs == "in_step":
+        return loaded, InStepExecution(loaded)
+    if not PredictionCache(loaded).is_started:
+        _ = loaded.network  # a network that cannot be loaded is refused before anything is simulated
+    return loaded, None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitmixer.data import corruption, digits, mnist5k
 from bitmixer.data.images import ImageSet
@@ -58,6 +59,15 @@ def load_image_set(base: str) -> ImageSet:
     if base not in _LOADERS:
         raise DataError(f"unknown data set {base!r}: {did_you_mean(base, _LOADERS)}")
     return _LOADERS[base]()
+
+
+def load_labels(name: str) -> NDArray[np.int64]:
+    """Return the labels of a data name's test split, which no corruption changes; needs no torch.
+
+    Raises:
+        DataError: The name is unknown or the data is missing or damaged.
+    """
+    return load_image_set(DataName.parse(name).base).test_labels
 
 
 def load_data(name: str) -> tuple[Tensor, Tensor]:

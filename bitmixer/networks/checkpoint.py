@@ -170,11 +170,12 @@ def load_network(name_or_path: str | Path | Checkpoint) -> MetaQuantizedNetwork:
     return network.eval()
 
 
-def _load_weights(network: MetaQuantizedNetwork, checkpoint: Checkpoint) -> None:
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def require_weights(checkpoint: Checkpoint) -> Path:
+    """Return the weights file, which is whole; needs no torch.
 
+    Raises:
+        CheckpointError: There is none, or it is not the one that was written.
+    """
     file = checkpoint.path / "weights.safetensors"
     if checkpoint.weights_sha256 is None:
         raise CheckpointError(f"{checkpoint.path}: {checkpoint.name} is a geometry without trained weights")
@@ -185,6 +186,15 @@ def _load_weights(network: MetaQuantizedNetwork, checkpoint: Checkpoint) -> None
             f"{file}: truncated or changed: its hash is not the one in checkpoint.json "
             f"({checkpoint.weights_sha256[:12]}...); copy it again"
         )
+    return file
+
+
+def _load_weights(network: MetaQuantizedNetwork, checkpoint: Checkpoint) -> None:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = require_weights(checkpoint)
     try:
         tensors = load_file(file)
     except SafetensorError as error:

@@ -200,8 +200,10 @@ Highest against lowest width: {network["highest_minus_lowest"]:+.1%}, standard e
 
 def _comparison_section(comparison: dict[str, Any]) -> str:
     lines = [
-        f"## Controllers side by side\n\n{comparison['replications']} replications, means with 95 % intervals. "
-        f"`{comparison['command']}`\n",
+        (
+            f"## Controllers side by side\n\n{comparison['replications']} replications, means with 95 % intervals. "
+            f"`{comparison['command']}`\n"
+        ),
         "| controller | " + " | ".join(f"{title}{f' ({unit})' if unit else ''}" for _, title, _, unit in SHOWN) + " |",
         "|---|" + "--:|" * len(SHOWN),
     ]

@@ -263,6 +263,7 @@ def test_a_network_that_does_not_load_costs_no_former_run(
 
     run(bursty, tmp_path / "run")
     before = digest(tmp_path / "run")
+    monkeypatch.setenv("HWSIM_CACHE", str(tmp_path / "cache"))  # one that does not know the network yet
 
     def damaged(*arguments: object) -> None:
         raise CheckpointError("truncated")
