@@ -23,6 +23,7 @@ RUNS = Path("runs")
 CONTROLLERS = ("static", "static:bits=4", "static:bits=3", "static:bits=2", "hysteresis")
 REPLICATIONS = 5
 RANDOM_ASSIGNMENTS = 50
+SLOWEST_FRAMES = 30
 THETA = {"11.5 K/W": (4.03, 7.47), "15 K/W": (5.25, 9.75), "18.2 K/W": (6.37, 11.83)}
 """Junction to ambient: junction to board, board to ambient; 35 % and 65 % as in the profile."""
 CAPS = {
@@ -57,7 +58,7 @@ def measure() -> None:
     from hwsim import provenance
 
     results = {
-        "machine": f"{platform.machine()}, CPU, {provenance.versions()}",
+        "machine": f"{platform.machine()}, CPU, " + ", ".join(map(" ".join, provenance.versions().items())),
         "network": _timed("network", network),
         "comparison": _timed("comparison", comparison),
         "boundary": _timed("boundary", boundary),
@@ -119,8 +120,19 @@ def boundary() -> dict[str, Any]:
             "mixed_frames",
             "accuracy",
         )
-        found[decisions] = {key: summary[key] for key in keys}
+        found[decisions] = {key: summary[key] for key in keys} | _slowest(f"decisions-{decisions}", "hysteresis")
     return {"command": "hwsim run thermal_throttle --set decisions=mid_frame|frame_boundary", "seed": 1, **found}
+
+
+def _slowest(name: str, controller: str) -> dict[str, float]:
+    """Return the mean latency of the slowest frames: those that met a burst."""
+    from hwsim.records.store import RunFolder
+
+    columns = ("finish_picoseconds", "arrival_picoseconds")
+    frames = RunFolder(_folder(name, controller)).table("frames", columns)
+    finish, arrival = (frames[column].to_numpy() for column in columns)
+    slowest = np.sort(finish - arrival)[-SLOWEST_FRAMES:]
+    return {f"mean_latency_of_slowest_{SLOWEST_FRAMES}_frames_seconds": float(slowest.mean()) / 1e12}
 
 
 def corners() -> Iterator[dict[str, Any]]:
@@ -157,7 +169,13 @@ def _run(name: str, controller: str, sets: list[str]) -> dict[str, Any]:
     from hwsim import pipeline
 
     planned = pipeline.plan("thermal_throttle", controller=controller, sets=sets)
-    return pipeline.run(planned, pipeline.run_folder(RUNS, f"{name}-{controller}", 1), figures=False)
+    return pipeline.run(planned, _folder(name, controller), figures=False)
+
+
+def _folder(name: str, controller: str) -> Path:
+    from hwsim import pipeline
+
+    return pipeline.run_folder(RUNS, f"{name}-{controller}", 1)
 
 
 def _timed(name: str, measured: Any) -> Any:
@@ -195,7 +213,9 @@ def _network_section(network: dict[str, Any]) -> str:
 |{rule}|
 | {uniform} | {mean:.1%} | {random["mean"]:.1%} | {random["min"]:.1%} |
 
-Highest against lowest width: {network["highest_minus_lowest"]:+.1%}, standard error (paired) {network["standard_error"]:.2%}."""
+Highest against lowest width: {100 * network["highest_minus_lowest"]:+.1f} points, standard error (paired) \
+{100 * network["standard_error"]:.2f} points. Mean of the random assignments against the mean of the uniform widths: \
+{100 * (random["mean"] - mean):+.2f} points."""
 
 
 def _comparison_section(comparison: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hwsim.comparison import Comparison, Interval
 from hwsim.records.store import RunFolder
@@ -142,6 +143,8 @@ def draw_timeseries(runs: Mapping[str, RunFolder]) -> Figure:
             if row == 0:
                 axes.set_title(label, fontweight="bold")
     first[0].set_xlim(0, max(run.summary["simulated_seconds"] for run in runs.values()))
+    # Columns stand close together: a number at the end of one axis would run into the next axis' zero.
+    first[0].xaxis.set_major_locator(MaxNLocator(nbins=3, prune="upper"))
     figure.supxlabel("time since the start of the run (s)", fontsize=9)
     figure.align_ylabels(first)
     return figure
