@@ -29,7 +29,7 @@ class HysteresisOptions(BaseModel):
         cool_margin_kelvin: At this distance or farther, it may step up.
         queue_high: With this many frames waiting, it steps down.
         calm_milliseconds: How long nothing may have waited before it steps up.
-        hold_milliseconds: Shortest time between two steps caused by heat.
+        hold_milliseconds: Shortest time between two steps caused by heat, and before the first.
         period_milliseconds: Time between looks, where it wakes on ``tick``.
         wakes_on: ``tick``, or ``frame`` (before each frame).
     """

@@ -86,9 +86,11 @@ class Accelerator:
     @property
     def first_uncommitted(self) -> int:
         """Position of the first site of the running frame that can still change (see ``Observation``)."""
-        if self.frame is None or self.position < 0:
+        if self.frame is None:
             return 0
-        return self._schedule.first_uncommitted[self.position] if self._mid_frame else self._schedule.sites
+        if not self._mid_frame:
+            return self._schedule.sites
+        return 0 if self.position < 0 else self._schedule.first_uncommitted[self.position]
 
     def arrive(self, frame: Frame) -> None:
         """Queue a frame, or drop it where the queue is full."""

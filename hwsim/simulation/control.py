@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import simpy
@@ -64,6 +64,10 @@ class ControlLoop:
         if first.frequency_hertz is not None:
             clock.request(first.frequency_hertz, 0)
         self._announce(first, 0, ())
+        if unknown := controller.wakes_on - set(get_args(Wake)):
+            raise InvariantError(f"{self._name}: wakes on {', '.join(sorted(unknown))}; expected {get_args(Wake)}")
+        if "tick" in controller.wakes_on and controller.tick_picoseconds <= 0:
+            raise InvariantError(f"{self._name}: ticks every {controller.tick_picoseconds} ps; expected above 0")
         if "frame" in controller.wakes_on:
             accelerator.before_frame = lambda: self._ask("frame")
         if "layer" in controller.wakes_on:

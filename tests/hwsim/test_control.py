@@ -159,3 +159,14 @@ def test_the_first_decision_must_name_every_site(simulate: Any, scripted: Any, g
     incomplete = {site: widths for site, widths in graph.uniform(8).items() if site != "stages.1.0.conv2"}
     with pytest.raises(InvariantError, match=r"controller Scripted: .* no widths for stages\.1\.0\.conv2$"):
         simulate(scripted(start=incomplete))
+
+
+@pytest.mark.parametrize(
+    ("wakes_on", "period", "message"),
+    [({"tock"}, 1, "wakes on tock"), ({"tick"}, 0, "ticks every 0 ps"), ({"tick"}, -1, "ticks every -1 ps")],
+)
+def test_it_must_be_woken_at_times_that_exist(
+    simulate: Any, scripted: Any, wakes_on: set[str], period: int, message: str
+) -> None:
+    with pytest.raises(InvariantError, match=message):
+        simulate(scripted(wakes_on=frozenset(wakes_on), tick_picoseconds=period))

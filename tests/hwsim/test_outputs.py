@@ -121,6 +121,16 @@ def test_a_second_run_computes_nothing(run: Any, loaded: LoadedNetwork, computed
     assert all((first[frame] == again[frame]).all() for frame in first)
 
 
+def test_predictions_that_are_known_load_no_network(run: Any, loaded: LoadedNetwork, tmp_path: Path) -> None:
+    fresh = LoadedNetwork(find_checkpoint("resnet8_digits"), DATA)
+    assert not PredictionCache(fresh, tmp_path).is_started
+    first = lazy_predictions(loaded, run.frames, cache=PredictionCache(loaded, tmp_path))
+    assert PredictionCache(fresh, tmp_path).is_started
+    again = lazy_predictions(fresh, run.frames, cache=PredictionCache(fresh, tmp_path))
+    assert all((first[frame] == again[frame]).all() for frame in first)
+    assert not {"network", "inputs"} & set(vars(fresh))  # loaded when they are first asked for
+
+
 def test_only_inputs_that_are_new_are_computed(
     run: Any, loaded: LoadedNetwork, computed: list[int], tmp_path: Path
 ) -> None:
