@@ -79,7 +79,7 @@ def list_networks(as_json: AsJson = False) -> None:
         checkpoint = find_checkpoint(name)
         measured = checkpoint.metrics or {}
         checkpoints.append({
-            "name": name, "architecture": checkpoint.form.architecture, "bits": list(checkpoint.form.bits),
+            "name": name, "network": checkpoint.graph.network, "bits": list(checkpoint.graph.uniform_bits),
             "data": measured.get("data"), "inputs": measured.get("inputs"),
             "uniform": measured.get("uniform"), "random": measured.get("random"),
         })  # fmt: skip

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from bitmixer.errors import UnsupportedNetworkError
+from bitmixer.layers import Site
 from bitmixer.operations import (
     LEAVES,
     is_add,
@@ -46,10 +47,14 @@ def trace(model: nn.Module) -> fx.GraphModule:
         UnsupportedNetworkError: Control flow depends on values, a layer is used twice, or an operation is
             not one of convolution, linear, batch-norm, ReLU, pooling, addition and reshaping.
     """
+    if not isinstance(model, nn.Module):
+        raise UnsupportedNetworkError(f"{model!r} is not a torch.nn.Module: give a network")
+    if any(isinstance(module, Site) for module in model.modules()):
+        raise UnsupportedNetworkError(f"{type(model).__name__}: is converted already: convert the original")
     owned = copy.deepcopy(model)
     try:
         graph = _Tracer().trace(owned)
-    except (fx.proxy.TraceError, RuntimeError, TypeError) as error:
+    except (fx.proxy.TraceError, RuntimeError, TypeError, NameError) as error:
         raise UnsupportedNetworkError(
             f"{type(model).__name__}: its flow depends on tensor values ({error}); make it static"
         ) from error

@@ -51,7 +51,8 @@ def run(
     from hwsim.report.terminal import print_summary
 
     planned = pipeline.plan(scenario, controller=controller, seed=seed, sets=sets or ())
-    name = f"{planned.scenario.name}-{planned.controller}"
+    changed = f"-{planned.run_id[:8]}" if sets else ""  # so that a what-if run leaves its baseline alone
+    name = f"{planned.scenario.name}-{planned.controller}{changed}"
     folder = out or pipeline.run_folder(Path("runs"), name, planned.scenario.seed)
     with progress_bar(quiet=quiet or as_json) as progress:
         summary = pipeline.run(planned, folder, progress=progress)
@@ -96,21 +97,25 @@ def replay(
 def compare(
     scenario: Annotated[str, typer.Argument(help="A scenario's packaged name or path.")],
     controllers: Annotated[
-        str, typer.Option(help="Comma-separated; NAME or NAME:option=value.")
-    ] = "static,static:bits=2,hysteresis",
+        str | None,
+        typer.Option(help="Comma-separated; NAME or NAME:option=value [static at every width, hysteresis]."),
+    ] = None,
     replications: Annotated[int, typer.Option(min=1, help="Seeds per controller.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    out: Out = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the runs [runs/compare-SCENARIO].")] = None,
     sets: Sets = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a scenario under several controllers and seeds, and put them side by side."""
-    from hwsim.replications import compare_controllers
+    from hwsim.replications import compare_controllers, default_controllers
     from hwsim.report.terminal import print_comparison
 
     # A comma within brackets is part of a list: hysteresis:rungs=[8,4],static
-    names = [name.strip() for name in re.split(r",(?![^\[]*\])", controllers) if name.strip()]
+    given = None if controllers is None else [
+        name.strip() for name in re.split(r",(?![^\[]*\])", controllers) if name.strip()
+    ]  # fmt: skip
+    names = default_controllers(scenario, sets or ()) if given is None else given
     folder = out or Path("runs") / f"compare-{Path(scenario).stem}"
     with progress_bar(quiet=quiet or as_json) as progress:
         comparison = compare_controllers(
@@ -131,9 +136,9 @@ def compare(
 
 @app.command()
 def validate(
-    files: Annotated[list[str], typer.Argument(help="Scenarios or profiles: packaged names or paths.")],
+    files: Annotated[list[str], typer.Argument(help="Scenarios, profiles (packaged names or paths) or recipes.")],
 ) -> None:
-    """Check scenarios and profiles, with everything that they refer to."""
+    """Check scenarios, profiles and recipes, with everything that they refer to."""
     from hwsim.validation import validate_file
 
     failed = False
@@ -176,12 +181,15 @@ def show_profile(name: Annotated[str, typer.Argument(help="Packaged name or path
 @app.command()
 def controllers() -> None:
     """List the controllers and their options."""
+    import inspect
+
     from hwsim.controllers import CONTROLLERS
 
     for name, registered in CONTROLLERS.items():
         print(f"{name}: {registered.summary}")
         for option, field in registered.options.model_fields.items():
             print(f"    {option} [{field.default}]")
+        print("    " + inspect.cleandoc(registered.options.__doc__ or "").replace("\n", "\n    ") + "\n")
 
 
 @app.command()

@@ -154,6 +154,7 @@ def _device_metrics(run: RunTables) -> dict[str, Any]:
     return {
         "energy_joules": float(power @ before),
         "peak_die_temperature_celsius": float(temperature.max()),
+        "above_rating_seconds": float(after[temperature > limits["maximum_junction_celsius"]].sum()),
         "throttled_seconds": float(after[cap < limits["maximum_frequency_hertz"]].sum()),
         "busy_share": ratio(float(busy @ before), simulated),
         "decisions": int(decisions.sum()),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitmixer.data import DataName
+from bitmixer.data import require_shape
 from bitmixer.documents import KeyPath, read_tree, replace
 from bitmixer.errors import BitmixerError
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
@@ -88,7 +88,7 @@ def plan(
         costs = device.cost_table(checkpoint.graph, stream.inputs_per_frame)
     with _blaming(path, sets, ("streams", 0, "data")):
         if stream.data is not None:
-            DataName.parse(stream.data)
+            require_shape(stream.data, checkpoint.graph.input_shape, checkpoint.name)
     with _blaming(path, sets, ("controller",), f"--controller {controller}" if controller else None):
         rehearsed = build_controller(scenario.controller.name, scenario.controller.options)
         rehearsed.init(device_view(device), NetworkView(graph=checkpoint.graph, costs=costs))
@@ -165,7 +165,8 @@ def _bursts(section: BurstsSection) -> Bursts:
 def _beside(network: str, scenario_path: Path) -> str:
     """Return a network's path as seen from the scenario's folder, or its name."""
     beside = scenario_path.parent / network
-    return str(beside) if (beside / "checkpoint.json").is_file() else network
+    is_there = beside.is_file() or (beside / "checkpoint.json").is_file()
+    return str(beside) if is_there else network
 
 
 def _spelled(scenario: Scenario) -> str:

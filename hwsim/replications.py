@@ -65,6 +65,18 @@ def compare_controllers(
     return comparison
 
 
+def default_controllers(scenario: str, sets: Sequence[str] = ()) -> list[str]:
+    """Return the baselines that any rule must beat, static at each of the network's widths, and ``hysteresis``.
+
+    Raises:
+        DocumentError: The scenario is invalid.
+    """
+    from hwsim import pipeline
+
+    widths = sorted(pipeline.plan(scenario, sets=sets).checkpoint.graph.uniform_bits, reverse=True)
+    return ["static", *(f"static:bits={bits}" for bits in widths[1:]), "hysteresis"]
+
+
 def execute(task: Task) -> None:
     """Carry out one run, unless its folder already holds it whole."""
     from hwsim import pipeline

@@ -14,14 +14,20 @@ from hwsim.errors import ConfigurationError
 def validate_file(name: str) -> str:
     """Check a scenario or a profile with all that it refers to; return one line on what it is.
 
-    A document with ``streams`` is a scenario, any other a profile.
+    A document with ``streams`` is a scenario, one with ``stages`` a training recipe, any other a profile.
 
     Raises:
         DocumentError: It is invalid.
         ConfigurationError: It names what does not exist.
     """
     path = _find(name)
-    if "streams" not in read_tree(path).data:
+    data = read_tree(path).data
+    if "stages" in data:
+        from bitmixer.training.recipe import load_recipe
+
+        recipe = load_recipe(path)
+        return f"{path}: valid recipe {recipe.name}: {recipe.architecture} on {recipe.data}, bits {recipe.bits}"
+    if "streams" not in data:
         profile = load_profile(name)
         numbers, assumed = len(provenance(profile)), count_assumptions(profile)
         return f"{path}: valid profile {profile.name}: {numbers} numbers, {assumed} of them assumed"

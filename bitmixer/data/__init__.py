@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LOADERS = {"digits": digits.load, "mnist5k": mnist5k.load}
+_SHAPES = {"digits": digits.SHAPE, "mnist5k": mnist5k.SHAPE}
 DATA_SETS = tuple(_LOADERS)
 
 __all__ = ["DATA_SETS", "DataName", "ImageSet", "load_data", "load_image_set"]
@@ -48,6 +49,21 @@ class DataName:
             return cls(base)
         kind, severity, seed = corruption.parse(rest, where=f"data {name!r}")
         return cls(base, kind, severity, seed)
+
+
+def require_shape(name: str, shape: tuple[int, ...], taker: str) -> None:
+    """Check that the images of a data name are what a network takes; loads nothing.
+
+    Raises:
+        DataError: The name is unknown, or its images have another shape.
+    """
+    images = _SHAPES[DataName.parse(name).base]
+    if images != shape:
+        fitting = [base for base, other in _SHAPES.items() if other == shape]
+        raise DataError(
+            f"data {name!r} has inputs of shape {images}; {taker} takes {shape}: "
+            f"choose {' or '.join(fitting) or 'other data'}"
+        )
 
 
 def load_image_set(base: str) -> ImageSet:

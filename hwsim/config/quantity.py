@@ -180,7 +180,7 @@ class Quantity(Section, Generic[Number]):
         if self.range is not None and not self.range[0] <= self.value <= self.range[1]:
             yield Problem(
                 ("value",),
-                f"{self.text} lies outside of {self.range_text}: correct it, or its range",
+                f"{self.text} lies outside of {self.range_text}: correct it, or widen its range beside it",
             )
 
     @classmethod

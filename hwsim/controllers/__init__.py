@@ -67,4 +67,5 @@ def _problem(name: str, registered: Registered, error: Any) -> str:
     if error["type"] == "extra_forbidden":
         hint = did_you_mean(option, registered.options.model_fields)
         return f"controller {name}: unknown option {option!r}: {hint}"
-    return f"controller {name}: option {option!r}: {error['msg']}, got {error['input']!r}"
+    expected = "expected a list, for example [8, 3]" if error["type"] == "tuple_type" else error["msg"]
+    return f"controller {name}: option {option!r}: {expected}, got {error['input']!r}"

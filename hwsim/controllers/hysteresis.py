@@ -24,7 +24,7 @@ class HysteresisOptions(BaseModel):
     """Options of the rule.
 
     Attributes:
-        rungs: Uniform widths to choose from; all of the network's if not given.
+        rungs: Uniform widths to choose from, for example [8, 3]; all of the network's if not given.
         hot_margin_kelvin: At this distance below the device's first trip or nearer, it steps down.
         cool_margin_kelvin: At this distance or farther, it may step up.
         queue_high: With this many frames waiting, it steps down.

@@ -10,7 +10,7 @@ from hwsim.controllers.ladder import checked_rungs
 
 
 class StaticOptions(BaseModel):
-    """``bits``: width of all sites that are not pinned; the network's highest if not given."""
+    """``bits``: width of all sites that are not pinned, for example 4; the network's highest if not given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

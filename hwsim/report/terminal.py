@@ -53,6 +53,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Format]]] = {
         "energy_per_input_joules": ("energy per completed input, whole device", _scaled("mJ", 1e3, 3)),
         "energy_joules": ("energy, whole device", _scaled("J")),
         "peak_die_temperature_celsius": ("hottest the die got", _scaled("°C", digits=1)),
+        "above_rating_seconds": ("time above the die's rated temperature", _scaled("s")),
         "throttled_seconds": ("time at a throttled clock", _scaled("s")),
         "busy_share": ("share of the time that the array worked", _percent),
     },
@@ -112,7 +113,7 @@ def print_comparison(comparison: Comparison, *, console: Console | None = None) 
     """
     console = console or Console(highlight=False)
     runs = f"{comparison.replications} run{'s' * (comparison.replications > 1)} of each controller"
-    console.print(f"[bold]{comparison.scenario}[/bold]: means of {runs}, with 95 % intervals")
+    console.print(f"[bold]{comparison.scenario}[/bold]: means of {runs}, with 95 % intervals over runs and test inputs")
     table = Table(box=None, padding=(0, 0, 1, 1), pad_edge=False)
     table.add_column("controller")
     for heading, _ in COMPARED.values():
@@ -151,7 +152,9 @@ def verdict(summary: Mapping[str, Any]) -> str:
     cost = "none was completed" if energy is None else f"each completed input cost {energy * 1e3:.3f} mJ"
     throttled = summary["throttled_seconds"] / summary["simulated_seconds"]
     heat = f"and was throttled {_percent(throttled)} of the time" if throttled else "and was never throttled"
-    return f"{first}; {cost}. The die peaked at {summary['peak_die_temperature_celsius']:.1f} °C {heat}."
+    told = f"{first}; {cost}. The die peaked at {summary['peak_die_temperature_celsius']:.1f} °C {heat}."
+    above = summary["above_rating_seconds"]
+    return f"{told} It was above its rating for {above:.1f} s: a real device may not survive that." if above else told
 
 
 def _written(value: float | None, written: Format) -> str:

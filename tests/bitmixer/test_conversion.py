@@ -392,3 +392,11 @@ def test_two_inputs_are_refused() -> None:
 def test_widths_that_do_not_exist_are_refused(bits: list[int]) -> None:
     with pytest.raises(BitWidthError, match="from 2 to 8"):
         convert(plain_network(), bits)
+
+
+def test_what_is_no_network_or_converted_already_is_refused() -> None:
+    with pytest.raises(UnsupportedNetworkError, match=r"3 is not a torch\.nn\.Module"):
+        convert(3)  # type: ignore[arg-type]
+    twin = convert(create("resnet8", input_channels=1, classes=10))
+    with pytest.raises(UnsupportedNetworkError, match="is converted already"):
+        convert(twin)

@@ -178,3 +178,46 @@ def test_control_c_keeps_what_was_finished_and_ends_with_130(bursty: str, tmp_pa
     assert summary["interrupted"] is True
     assert summary["frames_completed"] > 0
     assert len(pq.read_table(out / "frames.parquet")) == summary["frames_arrived"]
+
+
+def test_a_captured_graph_can_be_priced_and_simulated(
+    hwsim: Command, write_scenario: Callable[..., str], tmp_path: Path
+) -> None:
+    graph = tmp_path / "mine.json"
+    graph.write_bytes((ROOT / "bitmixer/networks/checkpoints/resnet8_digits/graph.json").read_bytes())
+    assert hwsim("cost", "--network", graph).out == hwsim("cost", "--network", "resnet8_digits").out
+    scenario = write_scenario(("network: resnet8_digits", "network: mine.json"))
+    assert hwsim("run", scenario, "--quiet", "--out", tmp_path / "run").code == 0
+    assert RunFolder(tmp_path / "run").manifest["network_path"] == str(graph)
+    with_outputs = hwsim("run", scenario, "--set", "outputs=lazy", "--out", tmp_path / "other")
+    with_outputs.refused("geometry without trained weights: set outputs: none")
+    graph.write_text("{}", encoding="utf-8")
+    hwsim("cost", "--network", graph).refused("mine.json: format_version None, expected 1")
+
+
+def test_a_changed_run_leaves_its_baseline_alone(
+    hwsim: Command, bursty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hwsim("run", bursty, "--quiet")
+    for capacity in (1, 2):
+        hwsim("run", bursty, "--quiet", "--set", f"queue.capacity={capacity}")
+    folders = [RunFolder(path) for path in (tmp_path / "runs").iterdir()]
+    capacities = sorted(folder.manifest["scenario"]["queue"]["capacity"] for folder in folders)
+    assert capacities == [1, 2, 3]
+
+
+def test_a_recipe_is_validated_as_a_recipe(hwsim: Command, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    text = (ROOT / "recipes/resnet8_digits.yaml").read_text(encoding="utf-8")
+    recipe.write_text(text, encoding="utf-8")
+    assert "valid recipe resnet8_digits" in hwsim("validate", recipe).out
+    recipe.write_text(text.replace("architecture: resnet8", "architecture: resnet9"), encoding="utf-8")
+    hwsim("validate", recipe).refused("recipe.yaml:4:15: architecture: ", "did you mean 'resnet8'")
+
+
+def test_time_above_the_rating_is_told(hwsim: Command, bursty: str, tmp_path: Path) -> None:
+    hot = hwsim("run", bursty, "--set", "environment.ambient.temperature=100 degC", "--out", tmp_path / "hot")
+    assert "above its rating" in " ".join(hot.out.split())
+    cool = hwsim("run", bursty, "--out", tmp_path / "cool")
+    assert "above its rating" not in " ".join(cool.out.split())

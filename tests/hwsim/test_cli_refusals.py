@@ -207,3 +207,9 @@ def test_a_controller_that_misbehaves_ends_the_run_with_3(
     monkeypatch.setattr(Hysteresis, "decide", lambda self, observation, state, generator: (wrong, state))
     answer = hwsim("run", bursty, "--out", tmp_path / "run")
     answer.refused("controller Hysteresis: site 'stages.0.0.conv1' cannot run at w7a7", code=3)
+
+
+def test_data_of_another_shape_than_the_network_takes(hwsim: Command, write_scenario: Callable[..., str]) -> None:
+    scenario = write_scenario(("data: digits+noise0.3@1", "data: mnist5k"))
+    for command in ("run", "validate"):
+        hwsim(command, scenario).refused("s.yaml:12:11: ", "shape (1, 28, 28)", "takes (1, 8, 8): choose digits")

@@ -71,7 +71,7 @@ class Run:
         default_factory=lambda: {
             "run_id": "r1",
             "controller": "static",
-            "limits": {"maximum_frequency_hertz": 200, "sensor_node": "die"},
+            "limits": {"maximum_frequency_hertz": 200, "sensor_node": "die", "maximum_junction_celsius": 85.0},
         }
     )
 

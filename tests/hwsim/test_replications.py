@@ -13,7 +13,7 @@ import pytest
 from hwsim import pipeline
 from hwsim.errors import ConfigurationError
 from hwsim.records.store import digest
-from hwsim.replications import compare_controllers
+from hwsim.replications import compare_controllers, default_controllers
 
 CONTROLLERS = ("static", "static:bits=2", "hysteresis")
 Compare = Callable[..., Any]
@@ -149,3 +149,7 @@ def test_controllers_that_cannot_be_compared_are_refused_before_any_run(
 def test_no_controller_is_refused(bursty: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="controllers none: give each once, one at least"):
         compare_controllers(bursty, [], replications=1, jobs=1, folder=tmp_path)
+
+
+def test_without_names_static_runs_at_every_width_of_the_network(bursty: str) -> None:
+    assert default_controllers(bursty) == ["static", "static:bits=4", "static:bits=2", "hysteresis"]
