@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from hwsim.comparison import Comparison, Interval
@@ -163,7 +164,7 @@ def _on_time(metrics: Mapping[str, Interval]) -> _Bar | None:
 
 
 def _name(axes: Axes, points: Sequence[_Point]) -> None:
-    """Write every point's name to its right, none on another."""
+    """Write every point's name to its right, none on another, over the bars that it may cross."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     ordered = sorted(points, key=lambda point: point.y)
@@ -177,6 +178,8 @@ def _name(axes: Axes, points: Sequence[_Point]) -> None:
             color=point.colour,
             fontsize=10,
             fontweight="bold",
+            zorder=5,
+            path_effects=[withStroke(linewidth=3, foreground="white")],
         )
 
 
