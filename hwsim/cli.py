@@ -22,7 +22,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Simulate a bit-serial accelerator on a hot device, with a real network's outputs.",
-    epilog="Start here: python -m hwsim run thermal_throttle",
+    epilog="Start here: python -m hwsim run thermal_throttle. Exit codes: 0 done, 1 a --fail-on limit was crossed, "
+    "2 bad usage or input, 3 an invariant was broken, 130 interrupted.",
 )
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results [runs/SCENARIO-CONTROLLER-sSEED].")]
@@ -43,13 +44,18 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's.")] = None,
     sets: Sets = None,
+    fail_on: Annotated[
+        list[str] | None, typer.Option(help="End with exit code 1 if METRIC>NUMBER or METRIC<NUMBER comes true.")
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Run one scenario and write its records, summary and figures."""
     from hwsim import pipeline
-    from hwsim.report.terminal import print_summary
+    from hwsim.fail_on import parse_limits
+    from hwsim.report.terminal import SECTIONS, print_summary
 
+    limits = parse_limits(fail_on or (), (metric for section in SECTIONS.values() for metric in section))
     planned = pipeline.plan(scenario, controller=controller, seed=seed, sets=sets or ())
     changed = f"-{planned.run_id[:8]}" if sets else ""  # so that a what-if run leaves its baseline alone
     name = f"{planned.scenario.name}-{planned.controller}{changed}"
@@ -64,6 +70,10 @@ def run(
     if summary.get("interrupted"):
         print(f"interrupted: the frames finished so far are in {folder}", file=sys.stderr)
         raise typer.Exit(130)
+    crossed = [f"{limit} ({summary[limit.metric]})" for limit in limits if limit.is_crossed(summary)]
+    if crossed:
+        print(f"limit crossed: {', '.join(crossed)}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -221,3 +221,17 @@ def test_time_above_the_rating_is_told(hwsim: Command, bursty: str, tmp_path: Pa
     assert "above its rating" in " ".join(hot.out.split())
     cool = hwsim("run", bursty, "--out", tmp_path / "cool")
     assert "above its rating" not in " ".join(cool.out.split())
+
+
+def test_a_limit_that_is_crossed_is_exit_code_1(hwsim: Command, bursty: str, tmp_path: Path) -> None:
+    out = ("--quiet", "--out", tmp_path / "run")
+    kept = hwsim("run", bursty, *out, "--fail-on", "deadline_miss_rate>0.99", "--fail-on", "frames_arrived<1")
+    assert (kept.code, kept.err) == (0, "")
+    crossed = hwsim("run", bursty, *out, "--fail-on", "peak_die_temperature_celsius > 20")
+    assert crossed.code == 1
+    assert crossed.err.startswith("limit crossed: peak_die_temperature_celsius > 20 (")
+    no_value = hwsim("run", bursty, *out, "--fail-on", "accuracy<0.5")
+    assert no_value.code == 1
+    hwsim("run", bursty, *out, "--fail-on", "acuracy<0.5").refused("unknown metric: did you mean 'accuracy'")
+    for wrong in ("accuracy", "accuracy<nan", "accuracy=1"):
+        hwsim("run", bursty, *out, "--fail-on", wrong).refused("expected METRIC>NUMBER or METRIC<NUMBER")
