@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bitmixer.data import corruption, digits, mnist5k
+from bitmixer.data import cifar10, corruption, digits, mnist5k
 from bitmixer.data.images import ImageSet
 from bitmixer.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_LOADERS = {"digits": digits.load, "mnist5k": mnist5k.load}
-_SHAPES = {"digits": digits.SHAPE, "mnist5k": mnist5k.SHAPE}
+_LOADERS = {"cifar10": cifar10.load, "digits": digits.load, "mnist5k": mnist5k.load}
+_SHAPES = {"cifar10": cifar10.SHAPE, "digits": digits.SHAPE, "mnist5k": mnist5k.SHAPE}
 DATA_SETS = tuple(_LOADERS)
 
 __all__ = ["DATA_SETS", "DataName", "ImageSet", "load_data", "load_image_set"]
@@ -83,7 +83,7 @@ def load_labels(name: str) -> NDArray[np.int64]:
     Raises:
         DataError: The name is unknown or the data is missing or damaged.
     """
-    return load_image_set(DataName.parse(name).base).test_labels
+    return _test_split(DataName.parse(name).base)[1]
 
 
 def load_data(name: str) -> tuple[Tensor, Tensor]:
@@ -98,8 +98,15 @@ def load_data(name: str) -> tuple[Tensor, Tensor]:
     import torch
 
     parsed = DataName.parse(name)
-    images = load_image_set(parsed.base)
-    inputs = images.test_inputs
+    inputs, labels = _test_split(parsed.base)
     if parsed.corruption is not None:
         inputs = corruption.apply(inputs, parsed.corruption, parsed.severity, parsed.seed)
-    return torch.from_numpy(np.ascontiguousarray(inputs)), torch.from_numpy(images.test_labels)
+    return torch.from_numpy(np.ascontiguousarray(inputs)), torch.from_numpy(labels)
+
+
+def _test_split(base: str) -> cifar10.Labelled:
+    """Return the test images and labels; of a large set nothing else is decoded."""
+    if base == "cifar10":
+        return cifar10.load_split("test")
+    images = load_image_set(base)
+    return images.test_inputs, images.test_labels

@@ -10,7 +10,7 @@ SHAPE = (1, 8, 8)
 
 
 def load() -> ImageSet:
-    """Return 1437 training and 360 test images of shape (1, 8, 8)."""
+    """Return 1438 training and 359 test images of shape (1, 8, 8)."""
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
