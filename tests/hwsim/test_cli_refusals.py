@@ -37,7 +37,7 @@ def test_a_command_line_that_is_none(hwsim: Command) -> None:
         (("profile: bismo_pynq_z1", "profile: bismo_pynq"), ("s.yaml:3:10: profile: ", "did you mean 'bismo_pynq_z1'")),
         (("profile: bismo_pynq_z1", "profile: mine.yaml"), ("s.yaml:3:10: profile: ", "mine.yaml: no such file")),
         (("network: resnet8_digits", "network: resnet8_digit"), ("s.yaml:11:14: ", "did you mean 'resnet8_digits'")),
-        (("data: digits+noise0.3@1", "data: digits+fog0.3@1"), ("s.yaml:12:11: ", "unknown corruption 'fog'")),
+        (("data: digits+noise0.3@1", "data: digits+frost0.3@1"), ("s.yaml:12:11: ", "unknown corruption 'frost'")),
         (("data: digits+noise0.3@1", "data: mnist"), ("s.yaml:12:11: ", "unknown set 'mnist': did you mean 'mnist5k'")),
         (("name: hysteresis", "name: hysteresi"), ("s.yaml:22:13: ", "did you mean 'hysteresis'")),
         (("period_milliseconds", "period_millisecond"), ("s.yaml:22:13: ", "did you mean 'period_milliseconds'")),
