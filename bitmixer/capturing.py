@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from bitmixer.conversion import convert
 from bitmixer.errors import UnsupportedNetworkError
 from bitmixer.graph import NETWORK_INPUT, Join, Layer, LayerGraph
-from bitmixer.layers import MixedConv2d, Site
+from bitmixer.layers import MixedConvolution, Site
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.operations import (
     is_add,
@@ -154,7 +154,7 @@ def _feeding(site: fx.Node, structure: Structure) -> tuple[fx.Node, ...]:
 def _loop_dimensions(
     site: fx.Node, module: Site, input_shape: torch.Size, output_shape: torch.Size
 ) -> dict[str, int | str]:
-    if not isinstance(module, MixedConv2d):
+    if not isinstance(module, MixedConvolution):
         if len(input_shape) != 2:
             raise UnsupportedNetworkError(
                 f"{place(site)}: {site.target}: a linear layer on a tensor of shape {tuple(input_shape)}; "
@@ -171,13 +171,18 @@ def _loop_dimensions(
             f"{place(site)}: {site.target}: stride {module.stride}, padding {module.padding}, dilation "
             f"{module.dilation}: only equal strides and paddings without dilation have a cost model"
         )
+    # A 1-d convolution is one over a map of height 1; its stride and padding act along the width.
+    kernel, before, after = (
+        (1, *sizes) if len(sizes) == 1 else tuple(sizes)
+        for sizes in (module.weight.shape[2:], input_shape[2:], output_shape[2:])
+    )
     return {
         "kind": "convolution",
         "input_channels": input_shape[1], "output_channels": output_shape[1],
-        "kernel_height": module.weight.shape[2], "kernel_width": module.weight.shape[3],
+        "kernel_height": kernel[0], "kernel_width": kernel[1],
         "stride": stride.pop(), "padding": padding.pop(), "groups": module.groups,
-        "input_height": input_shape[2], "input_width": input_shape[3],
-        "output_height": output_shape[2], "output_width": output_shape[3],
+        "input_height": before[0], "input_width": before[1],
+        "output_height": after[0], "output_width": after[1],
     }  # fmt: skip
 
 

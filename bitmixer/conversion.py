@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from bitmixer.bitwidths import BitWidths, checked_bits
-from bitmixer.layers import ExactAverage, MixedConv2d, MixedLinear, Site, StoredTensor, TransitionalNorm
+from bitmixer.layers import ExactAverage, MixedConvolution, MixedLinear, Site, StoredTensor, TransitionalNorm
 from bitmixer.network import NO_CONSUMER, MetaQuantizedNetwork
 from bitmixer.operations import is_add, is_average, is_size, module_of, tensor_operands, tensor_users
 from bitmixer.structure import Structure, analyse, is_never_negative, leads_to
@@ -76,8 +76,8 @@ def convert(
 
 
 def _mixed(original: nn.Module | None, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> Site:
-    if isinstance(original, nn.Conv2d):
-        return MixedConv2d(original, allowed, signed_input=signed_input)
+    if isinstance(original, nn.Conv1d | nn.Conv2d):
+        return MixedConvolution(original, allowed, signed_input=signed_input)
     assert isinstance(original, nn.Linear)
     return MixedLinear(original, allowed, signed_input=signed_input)
 

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from bitmixer.layers import ExactAverage, Site, StoredTensor, TransitionalNorm
 
-SITE_MODULES = (nn.Conv2d, nn.Linear, Site)
+SITE_MODULES = (nn.Conv1d, nn.Conv2d, nn.Linear, Site)
 NORM_MODULES = (nn.BatchNorm1d, nn.BatchNorm2d, TransitionalNorm)
-AVERAGE_MODULES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, ExactAverage)
-MAXIMUM_MODULES = (nn.MaxPool2d,)
+AVERAGE_MODULES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, ExactAverage)
+MAXIMUM_MODULES = (nn.MaxPool1d, nn.MaxPool2d)
 RELU_MODULES = (nn.ReLU, nn.ReLU6)
 SHAPE_MODULES = (nn.Identity, nn.Dropout, nn.Flatten)
 LEAVES = (
@@ -24,8 +24,10 @@ LEAVES = (
     StoredTensor,
 )  # fmt: skip
 
-AVERAGE_FUNCTIONS: tuple[Any, ...] = (F.avg_pool2d, F.adaptive_avg_pool2d, torch.mean, "mean")
-MAXIMUM_FUNCTIONS: tuple[Any, ...] = (F.max_pool2d, torch.max_pool2d)
+AVERAGE_FUNCTIONS: tuple[Any, ...] = (
+    F.avg_pool1d, F.avg_pool2d, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, torch.mean, "mean"
+)  # fmt: skip
+MAXIMUM_FUNCTIONS: tuple[Any, ...] = (F.max_pool1d, torch.max_pool1d, F.max_pool2d, torch.max_pool2d)
 RELU_FUNCTIONS: tuple[Any, ...] = (F.relu, F.relu6, torch.relu, "relu", "relu_")
 ADD_FUNCTIONS: tuple[Any, ...] = (operator.add, operator.iadd, torch.add, "add", "add_")
 SHAPE_FUNCTIONS: tuple[Any, ...] = (torch.flatten, "view", "reshape", "flatten", "contiguous")

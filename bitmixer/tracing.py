@@ -192,7 +192,7 @@ def _understood(node: fx.Node) -> bool:
 
 
 def _padding_is_plain(layer: nn.Module | None) -> bool:
-    if not isinstance(layer, nn.Conv2d):
+    if not isinstance(layer, nn.Conv1d | nn.Conv2d):
         return True
     return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 

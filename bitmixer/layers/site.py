@@ -123,10 +123,10 @@ class Site(nn.Module, ABC):
         return f"{tuple(self.weight.shape)}, widths={self.widths}"
 
 
-class MixedConv2d(Site):
-    """A 2-d convolution whose widths can be switched."""
+class MixedConvolution(Site):
+    """A 1-d or 2-d convolution whose widths can be switched."""
 
-    def __init__(self, original: nn.Conv2d, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> None:
+    def __init__(self, original: nn.Conv1d | nn.Conv2d, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> None:
         super().__init__(original.weight, original.bias, allowed, signed_input=signed_input)
         assert not isinstance(original.padding, str)
         self.stride = original.stride
@@ -136,7 +136,8 @@ class MixedConv2d(Site):
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve."""
-        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+        convolve = F.conv1d if weight.dim() == 3 else F.conv2d
+        return convolve(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 class MixedLinear(Site):

@@ -39,7 +39,7 @@ def measured(model: nn.Module, x: Tensor) -> dict[str, Measured]:
     """Count by hooks: every result of a convolution or linear layer takes fan-in many products."""
     found: dict[str, Measured] = {}
 
-    def watch(name: str, layer: nn.Conv2d | nn.Linear) -> None:
+    def watch(name: str, layer: nn.Conv1d | nn.Conv2d | nn.Linear) -> None:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             fan_in = layer.weight[0].numel()
             found[name] = Measured(
@@ -49,10 +49,17 @@ def measured(model: nn.Module, x: Tensor) -> dict[str, Measured]:
         layer.register_forward_hook(hook)
 
     for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             watch(name, module)
     model.eval()(x)
     return found
+
+
+def temporal() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv1d(4, 6, 5, stride=2, padding=2), nn.BatchNorm1d(6), nn.ReLU(), nn.AvgPool1d(3),
+        nn.Conv1d(6, 6, 3, groups=6), nn.Flatten(), nn.Linear(18, 3),
+    )  # fmt: skip
 
 
 CASES = {
@@ -60,7 +67,14 @@ CASES = {
     "resnet20": (lambda: create("resnet20", input_channels=3, classes=10), (3, 32, 32)),
     "resnet18": (lambda: create("resnet18", input_channels=3, classes=1000, width=8), (3, 64, 48)),
     "grouped": (grouped, (3, 16, 12)),
+    "temporal": (temporal, (4, 30)),
 }
+
+
+def as_map(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return (channels, height, width); a sequence is a map of height 1."""
+    channels, *sizes = shape
+    return (channels, 1, *sizes) if len(sizes) == 1 else shape
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -78,8 +92,10 @@ def test_sizes_and_macs_are_those_that_hooks_see(name: str) -> None:
         assert layer.input_elements == torch.Size(seen.input_shape).numel()
         assert layer.output_channels * layer.output_positions == torch.Size(seen.output_shape).numel()
         if layer.kind == "convolution":
-            assert (layer.input_channels, layer.input_height, layer.input_width) == seen.input_shape
-            assert (layer.output_channels, layer.output_height, layer.output_width) == seen.output_shape
+            read = (layer.input_channels, layer.input_height, layer.input_width)
+            written = (layer.output_channels, layer.output_height, layer.output_width)
+            assert read == as_map(seen.input_shape)
+            assert written == as_map(seen.output_shape)
     assert graph.macs == sum(seen.macs for seen in expected.values())
     assert graph.input_shape == shape
 

@@ -130,6 +130,15 @@ def depthwise_network() -> nn.Module:
     )  # fmt: skip
 
 
+def temporal_network() -> nn.Module:
+    """1-d convolutions over the rows of the image, as for audio or sensor signals."""
+    return nn.Sequential(
+        nn.Flatten(1, 2), nn.Conv1d(24, 8, 3, padding=1, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.MaxPool1d(2),
+        nn.Conv1d(8, 8, 3, padding=1, groups=8), nn.BatchNorm1d(8), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(),
+        nn.Linear(8, 5),
+    )  # fmt: skip
+
+
 def plain_network() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 6, 3), nn.ReLU(), nn.Flatten(),
@@ -150,6 +159,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "identity_and_projection": IdentityAndProjection,
     "linear": linear_network,
     "depthwise": depthwise_network,
+    "temporal": temporal_network,
     "no_norms": plain_network,
 }
 

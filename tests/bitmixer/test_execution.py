@@ -15,7 +15,7 @@ from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.errors import BitWidthError, UnknownSiteError
 from bitmixer.execution import run
 from bitmixer.graph import LayerGraph
-from bitmixer.layers import ExactAverage, MixedConv2d, MixedLinear, Site
+from bitmixer.layers import ExactAverage, MixedConvolution, MixedLinear, Site
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import find_checkpoint
 
@@ -156,7 +156,7 @@ def site_with_codes(site: Site, x: Tensor) -> Site:
 def test_accumulators_are_the_integers_of_the_definition(widths: BitWidths, signed: bool, groups: int) -> None:
     x = torch.randn(3, 8, 9, 7) if signed else torch.rand(3, 8, 9, 7)
     layer = nn.Conv2d(8, 12, 3, stride=2, padding=1, groups=groups)
-    site = site_with_codes(MixedConv2d(layer, (widths, BitWidths(8, 8)), signed_input=signed), x)
+    site = site_with_codes(MixedConvolution(layer, (widths, BitWidths(8, 8)), signed_input=signed), x)
     site.widths = widths
     accumulators = site.accumulators(x)
     codes = integers(site.activation_quantizer.codes(x))
@@ -180,7 +180,7 @@ def test_accumulators_beyond_float32_stay_exact() -> None:
 @pytest.mark.parametrize("widths", [BitWidths(2, 2), BitWidths(4, 4), BitWidths(8, 8)])
 def test_the_result_is_the_fake_quantised_one_up_to_rounding(widths: BitWidths) -> None:
     x = torch.randn(4, 6, 8, 8)
-    site = site_with_codes(MixedConv2d(nn.Conv2d(6, 5, 3), (widths, BitWidths(8, 8)), signed_input=True), x)
+    site = site_with_codes(MixedConvolution(nn.Conv2d(6, 5, 3), (widths, BitWidths(8, 8)), signed_input=True), x)
     site.widths = widths
     site.quantize_weights = site.quantize_activations = True
     with torch.no_grad():
