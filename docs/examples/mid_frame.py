@@ -25,13 +25,20 @@ def main() -> None:
 
 
 def chosen_decision(run: RunFolder) -> dict[str, Any]:
-    """Return the first decision that took bits away from a frame that was on the array, not near its end."""
-    middle = len(run.graph.layers) // 2
-    for row in run.table("decisions").to_pylist():
-        started = row["frame"] >= 0 and row["next_layer"] and row["time_picoseconds"] > 0
-        if started and 2 <= run.graph.index[row["next_layer"]] <= middle and row["bits_after"] < row["bits_before"]:
-            return row
-    raise SystemExit("no decision of this run changed a frame in its middle")
+    """Return the decision that took bits away from a frame on the array nearest to its middle."""
+    sites = len(run.graph.layers)
+
+    def position(row: dict[str, Any]) -> int:
+        return run.graph.index[row["next_layer"]]
+
+    found = [
+        row
+        for row in run.table("decisions").to_pylist()
+        if row["frame"] >= 0 and row["next_layer"] and row["bits_after"] < row["bits_before"] and position(row) >= 2
+    ]
+    if not found:
+        raise SystemExit("no decision of this run changed a frame in its middle")
+    return min(found, key=lambda row: abs(position(row) - sites // 2))
 
 
 def walk(run: RunFolder, decision: dict[str, Any]) -> str:

@@ -1,0 +1,55 @@
+"""Pages that are generated are what their sources say, and their generators still run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from hwsim import pipeline
+from hwsim.records.store import RunFolder
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def script(path: str) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(Path(path).stem, DOCS / path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_results_page_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = script("results/thermal_throttle.py")
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    results.page()
+    written = (tmp_path / "thermal_throttle.md").read_text(encoding="utf-8")
+    assert written == (DOCS / "results" / "thermal_throttle.md").read_text(encoding="utf-8")
+
+
+def test_the_walk_through_a_frame_follows_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HWSIM_CACHE", str(tmp_path / "cache"))
+    sets = ["duration=12 s", "streams.0.arrivals.bursts.first=1 s", "streams.0.arrivals.bursts.every=2 s"]
+    pipeline.run(pipeline.plan("thermal_throttle", sets=sets), tmp_path / "run", figures=False)
+    run, walk = RunFolder(tmp_path / "run"), script("examples/mid_frame.py")
+    decision = walk.chosen_decision(run)
+    page = walk.walk(run, decision)
+    assert f"Frame {decision['frame']} of `thermal_throttle`" in page
+    first = next(line for line in page.splitlines() if "first layer that it binds" in line)
+    assert f"`{decision['next_layer']}`" in first
+    weight, activation = json.loads(decision["assignment"])[decision["next_layer"]]
+    assert f"w{weight}a{activation}" in first
+    assert page.count("| `stages.") == 20
+
+
+def test_readme_s_files_are_there() -> None:
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#:]+)\)", readme)
+    assert len(links) >= 5
+    assert [link for link in links if not (DOCS.parent / link).exists()] == []
