@@ -56,7 +56,8 @@ def trace(model: nn.Module) -> fx.GraphModule:
         graph = _Tracer().trace(owned)
     except (fx.proxy.TraceError, RuntimeError, TypeError, NameError) as error:
         raise UnsupportedNetworkError(
-            f"{type(model).__name__}: its flow depends on tensor values ({error}); make it static"
+            f"{type(model).__name__}: cannot be traced ({error}); its flow must not depend on tensor values, "
+            "and its layers must be made in the constructor"
         ) from error
     module = fx.GraphModule(owned, graph, type(model).__name__)
     _check_used_once(module, [node for node in graph.nodes if node.op == "get_attr" for _ in node.users])
