@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from bitmixer.quantizers.learned_step import LearnedStep
 
 
 def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
@@ -21,44 +22,6 @@ def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
     ((-2, 1), (0, 3))
     """
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-
-
-class _FakeQuantize(torch.autograd.Function):
-    """``step * clip(round(x / step))`` with a straight-through gradient for x and LSQ's for log(step).
-
-    Keeps x / step and the codes instead of recomputing: the gradient of the step is then two dot products.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, log_step: Tensor, low: int, high: int) -> Tensor:
-        step = log_step.exp()
-        ratio = x / step
-        codes = ratio.round().clamp_(low, high)
-        ctx.save_for_backward(ratio, codes, step)
-        ctx.bounds = (low, high)
-        return codes * step
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        (gradient,) = gradients
-        ratio, codes, step = ctx.saved_tensors
-        inside, log_step_gradient = lsq_gradients(gradient, ratio, codes, step, ctx.bounds)
-        return inside, log_step_gradient, None, None
-
-
-def lsq_gradients(
-    gradient: Tensor, ratio: Tensor, codes: Tensor, step: Tensor, bounds: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Return the gradients for the value and for the logarithm of the step.
-
-    d(out)/d(step) is code - ratio inside the range and the code outside (Esser et al., eq. 3), scaled by
-    1/sqrt(elements * highest code) (section 2.2), times the step, because the logarithm is learned.
-    """
-    low, high = bounds
-    inside = gradient * ((ratio >= low) & (ratio <= high))
-    scale = 1.0 / math.sqrt(gradient.numel() * max(high, 1))
-    slope = torch.dot(gradient.flatten(), codes.flatten()) - torch.dot(inside.flatten(), ratio.flatten())
-    return inside, (slope * step * scale).reshape(step.shape)
 
 
 def best_step(values: Tensor, low: int, high: int) -> float:
@@ -96,11 +59,12 @@ class StepQuantizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` rounded to the current width, differentiable."""
-        low, high = code_range(self.bits, signed=self.signed)
-        log_step = self.log_steps[str(self.bits)]
-        result: Tensor = _FakeQuantize.apply(x, log_step, low, high)  # type: ignore[no-untyped-call]
+        bounds = code_range(self.bits, signed=self.signed)
+        arguments = (x, self.log_steps[str(self.bits)], self.step(), self.codes, bounds)
+        result: Tensor = LearnedStep.apply(*arguments)  # type: ignore[no-untyped-call]
         return result
 
+    @torch.no_grad()
     def step(self) -> Tensor:
         """Return the step of the current width (a scalar tensor)."""
         step: Tensor = self.log_steps[str(self.bits)].exp()

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bitmixer.quantizers.lsq import best_step, code_range, lsq_gradients, sample
+from bitmixer.quantizers.learned_step import LearnedStep
+from bitmixer.quantizers.lsq import best_step, code_range, sample
 
 
 def nested_codes(ratio: Tensor, bits: int, highest: int) -> Tensor:
@@ -25,28 +25,6 @@ def nested_codes(ratio: Tensor, bits: int, highest: int) -> Tensor:
         return codes
     low, high = code_range(bits, signed=True)
     return codes.mul_(2.0 ** (bits - highest)).add_(0.5).floor_().clamp_(low, high)
-
-
-class _NestedFakeQuantize(torch.autograd.Function):
-    """Double rounding forward; straight-through gradient for the weights, LSQ's for log(step) backward."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, log_step: Tensor, bits: int, highest: int) -> Tensor:
-        step = log_step.exp()
-        ratio = weight / step
-        codes = nested_codes(ratio, bits, highest)
-        coarse_step = step * 2.0 ** (highest - bits)
-        ctx.save_for_backward(ratio.mul_(2.0 ** (bits - highest)), codes, coarse_step)
-        ctx.bits = bits
-        return codes * coarse_step
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        (gradient,) = gradients
-        ratio, codes, coarse_step = ctx.saved_tensors
-        bounds = code_range(ctx.bits, signed=True)
-        inside, log_step_gradient = lsq_gradients(gradient, ratio, codes, coarse_step, bounds)
-        return inside, log_step_gradient, None, None
 
 
 class NestedWeightQuantizer(nn.Module):
@@ -64,10 +42,12 @@ class NestedWeightQuantizer(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weights rounded to the current width, differentiable."""
-        widths = (self.bits, self.highest)
-        result: Tensor = _NestedFakeQuantize.apply(weight, self.log_step, *widths)  # type: ignore[no-untyped-call]
+        bounds = code_range(self.bits, signed=True)
+        arguments = (weight, self.log_step, self.step(), self.codes, bounds)
+        result: Tensor = LearnedStep.apply(*arguments)  # type: ignore[no-untyped-call]
         return result
 
+    @torch.no_grad()
     def step(self) -> Tensor:
         """Return the value of one code at the current width (a scalar tensor)."""
         return self.log_step.exp() * 2.0 ** (self.highest - self.bits)
