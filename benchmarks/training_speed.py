@@ -94,8 +94,18 @@ def main() -> None:
                 f"{row['quantised_images_per_second']} images/s, ratio {row['ratio']} ({verdict})",
                 file=sys.stderr,
             )
-    print(json.dumps({"network": "resnet8 width 16", "batch": BATCH, "bits": BITS, "torch": torch.__version__,
-                      "results": results}, indent=1))
+    print(
+        json.dumps(
+            {
+                "network": "resnet8 width 16",
+                "batch": BATCH,
+                "bits": BITS,
+                "torch": torch.__version__,
+                "results": results,
+            },
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -14,18 +14,24 @@ if TYPE_CHECKING:
     from bitmixer.bitwidths import BitWidths as BitWidths
     from bitmixer.capturing import capture as capture
     from bitmixer.conversion import convert as convert
+    from bitmixer.data import ImageSet as ImageSet
     from bitmixer.data import load_data as load_data
     from bitmixer.execution import StepwiseRun as StepwiseRun
     from bitmixer.graph import LayerGraph as LayerGraph
     from bitmixer.networks import load_network as load_network
+    from bitmixer.training.loop import fit as fit
+    from bitmixer.training.recipe import Training as Training
 
 _HOMES = {
     "BitAssignment": "bitmixer.bitwidths",
     "BitWidths": "bitmixer.bitwidths",
+    "ImageSet": "bitmixer.data",
     "LayerGraph": "bitmixer.graph",
     "StepwiseRun": "bitmixer.execution",
+    "Training": "bitmixer.training.recipe",
     "capture": "bitmixer.capturing",
     "convert": "bitmixer.conversion",
+    "fit": "bitmixer.training.loop",
     "load_data": "bitmixer.data",
     "load_network": "bitmixer.networks",
 }
@@ -33,10 +39,13 @@ _HOMES = {
 __all__ = [
     "BitAssignment",
     "BitWidths",
+    "ImageSet",
     "LayerGraph",
     "StepwiseRun",
+    "Training",
     "capture",
     "convert",
+    "fit",
     "load_data",
     "load_network",
 ]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from bitmixer.errors import BitWidthError, UnknownSiteError, did_you_mean
 
 MAX_BITS = 8
+
+NormKey = Literal["transition", "producer", "shared"]
+"""What chooses a norm: its producer's and its key consumer's bits, its producer's alone, or nothing."""
 
 
 class BitWidths(NamedTuple):
@@ -86,13 +89,14 @@ class BitAssignment(Mapping[str, BitWidths]):
         return f"BitAssignment({', '.join(f'{site}={widths}' for site, widths in self._widths.items())})"
 
     @classmethod
-    def uniform(cls, sites: Sequence[SiteLike], bits: int) -> BitAssignment:
-        """Give every site ``bits``; pinned sites (one allowed width) keep theirs.
+    def uniform(cls, sites: Sequence[SiteLike], bits: int | BitWidths) -> BitAssignment:
+        """Give every site ``bits`` (one number: the same for weights and activations); pinned sites keep theirs.
 
         Raises:
             BitWidthError: A site that is not pinned does not allow ``bits``.
         """
-        return cls({site.name: _uniform_widths(site, BitWidths.tied(bits)) for site in sites})
+        widths = bits if isinstance(bits, BitWidths) else BitWidths.tied(bits)
+        return cls({site.name: _uniform_widths(site, widths) for site in sites})
 
     @classmethod
     def random(cls, sites: Sequence[SiteLike], generator: np.random.Generator) -> BitAssignment:

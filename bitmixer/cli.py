@@ -32,6 +32,8 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads [as many a
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's packaged name or path.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the checkpoint [runs/NAME].")] = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")] = "cpu",
+    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard logs beside the checkpoint.")] = False,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -43,17 +45,21 @@ def train(
     folder = out or Path("runs") / plan.name
     _set_threads(threads)
     from bitmixer.training.loop import total_epochs, train
+    from bitmixer.training.tensorboard import log_to
 
     done, total = 0, total_epochs(plan)
+    log = log_to(folder / "tensorboard") if tensorboard else None
     try:
         with progress_on_stderr(total, quiet=quiet) as show:
 
             def report(row: dict[str, Any]) -> None:
                 nonlocal done
                 done = row["epoch"]
+                if log is not None:
+                    log(row)
                 show(done, f"epoch {done}/{total} {row['stage']} loss {row['loss']:.4f} {row['seconds']:.1f} s")
 
-            checkpoint = train(plan, file.read_text(encoding="utf-8"), folder, progress=report)
+            checkpoint = train(plan, file.read_text(encoding="utf-8"), folder, device=device, progress=report)
     except KeyboardInterrupt:
         print(
             f"interrupted after {done} of {total} epochs, which are kept in {folder}; "
@@ -61,9 +67,10 @@ def train(
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
-    assert checkpoint.metrics is not None
-    _print_accuracy(checkpoint.metrics)
-    print(f"Checkpoint in {folder}")
+    if checkpoint is not None:
+        assert checkpoint.metrics is not None
+        _print_accuracy(checkpoint.metrics)
+        print(f"Checkpoint in {folder}")
 
 
 @app.command("list")

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from bitmixer.bitwidths import BitWidths, checked_bits
+from bitmixer.bitwidths import BitWidths, NormKey, checked_bits
 from bitmixer.layers import ExactAverage, MixedConvolution, MixedLinear, Site, StoredTensor, TransitionalNorm
-from bitmixer.network import NO_CONSUMER, MetaQuantizedNetwork
+from bitmixer.network import ANY, MetaQuantizedNetwork
 from bitmixer.operations import is_add, is_average, is_size, module_of, tensor_operands, tensor_users
 from bitmixer.structure import Structure, analyse, is_never_negative, leads_to
 from bitmixer.tracing import trace
@@ -22,6 +22,8 @@ def convert(
     model: nn.Module,
     bits: Sequence[int] = (2, 3, 4, 8),
     *,
+    tied: bool = True,
+    norm: NormKey = "transition",
     pin_first_and_last: bool = True,
     residual_bits: int = 8,
     signed_input: bool = True,
@@ -32,7 +34,10 @@ def convert(
 
     Args:
         model: Any module made of convolution, linear, batch-norm, ReLU, pooling, addition and reshaping.
-        bits: Widths that a layer can take; weights and activations share them.
+        bits: Widths that a layer can take.
+        tied: Whether a layer's weights and activations share one width; else every pair is allowed.
+        norm: What chooses a norm: ``transition`` (the bits of its producer's weights and its key consumer's
+            activations), ``producer`` (its producer's alone) or ``shared`` (nothing; one norm for all).
         pin_first_and_last: Keep the first and the last layer at 8 bits.
         residual_bits: Width of tensors that wait in memory for a shortcut or a join.
         signed_input: Whether the network's input can be negative.
@@ -44,35 +49,47 @@ def convert(
     widths = checked_bits(bits)
     body = trace(model)
     structure = analyse(body.graph)
-    allowed = {site: tuple(BitWidths.tied(width) for width in widths) for site in structure.sites}
+    pairs = tuple(BitWidths(weight, activation) for weight in widths for activation in widths)
+    allowed = {
+        site: tuple(pair for pair in pairs if pair.weight == pair.activation or not tied) for site in structure.sites
+    }
     if pin_first_and_last:
         allowed[structure.sites[0]] = allowed[structure.sites[-1]] = (PINNED,)
     for site in structure.sites:
         signed = not is_never_negative(tensor_operands(site)[0], signed_input=signed_input)
         _replace(body, site, _mixed(module_of(site), allowed[site], signed_input=signed))
-    for norm, (producer, consumer) in structure.norm_keys.items():
-        original = module_of(norm)
+    keys = {node: _key(pair, norm) for node, pair in structure.norm_keys.items()}
+    for node, (producer, consumer) in keys.items():
+        original = module_of(node)
         assert isinstance(original, nn.BatchNorm1d | nn.BatchNorm2d)
-        consumer_bits = [NO_CONSUMER] if consumer is None else [pair.activation for pair in allowed[consumer]]
-        producer_bits = [pair.weight for pair in allowed[producer]]
-        _replace(body, norm, TransitionalNorm(original, producer_bits, consumer_bits))
+        consumer_bits = [ANY] if consumer is None else sorted({pair.activation for pair in allowed[consumer]})
+        producer_bits = [ANY] if producer is None else sorted({pair.weight for pair in allowed[producer]})
+        _replace(body, node, TransitionalNorm(original, producer_bits, consumer_bits))
     _store_tensors(body, structure, residual_bits, signed_input=signed_input)
     _wrap_averages(body)
     body.graph.lint()
     body.recompile()
-    transitions = {
-        str(norm.target): (str(producer.target), None if consumer is None else str(consumer.target))
-        for norm, (producer, consumer) in structure.norm_keys.items()
-    }
+    transitions = {str(node.target): (_name(producer), _name(consumer)) for node, (producer, consumer) in keys.items()}
     network = MetaQuantizedNetwork(
         body,
         sites=[str(site.target) for site in structure.sites],
         transitions=transitions,
         bits=widths,
+        tied=tied,
         residual_bits=residual_bits,
         signed_input=signed_input,
     )
     return network.train(model.training)
+
+
+def _key(neighbours: tuple[fx.Node, fx.Node | None], norm: NormKey) -> tuple[fx.Node | None, fx.Node | None]:
+    """Return the producer and the key consumer whose bits choose a norm, ``None`` for one that does not count."""
+    producer, consumer = neighbours
+    return None if norm == "shared" else producer, consumer if norm == "transition" else None
+
+
+def _name(site: fx.Node | None) -> str | None:
+    return None if site is None else str(site.target)
 
 
 def _mixed(original: nn.Module | None, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> Site:

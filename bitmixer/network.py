@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
-NO_CONSUMER = 0
-"""Key of the bits after the last layer."""
+ANY = 0
+"""Stands in a norm's key for bits that do not choose it, as after the last layer."""
 
 
 class NamedSite:
@@ -43,8 +43,10 @@ class MetaQuantizedNetwork(nn.Module):
     Attributes:
         body: The traced network, with sites, transitional norms and stored tensors in place.
         sites: The layers with weights, in the order of issue.
-        transitions: For every transitional norm (by name) its producer and key consumer.
-        bits: Widths that sites which are not pinned can take (tied).
+        transitions: For every transitional norm (by name) the producer and the key consumer whose bits choose it;
+            ``None`` where neither does.
+        bits: Widths that sites which are not pinned can take.
+        tied: Whether a site's weights and activations share one width.
         residual_bits: Width of stored tensors.
         signed_input: Whether the network's input can be negative.
     """
@@ -54,14 +56,16 @@ class MetaQuantizedNetwork(nn.Module):
         body: fx.GraphModule,
         *,
         sites: Iterable[str],
-        transitions: Mapping[str, tuple[str, str | None]],
+        transitions: Mapping[str, tuple[str | None, str | None]],
         bits: tuple[int, ...],
+        tied: bool,
         residual_bits: int,
         signed_input: bool,
     ) -> None:
         super().__init__()
         self.body = body
         self.bits = bits
+        self.tied = tied
         self.residual_bits = residual_bits
         self.signed_input = signed_input
         self.sites = tuple(NamedSite(name, _submodule(body, name, Site)) for name in sites)  # type: ignore[type-abstract]
@@ -79,7 +83,13 @@ class MetaQuantizedNetwork(nn.Module):
         """The widths of every site."""
         return BitAssignment({site.name: site.layer.widths for site in self.sites})
 
-    def uniform(self, bits: int) -> BitAssignment:
+    @property
+    def uniform_widths(self) -> tuple[BitWidths, ...]:
+        """The widths that all sites which are not pinned can take together, ascending."""
+        pairs = [BitWidths(weight, activation) for weight in self.bits for activation in self.bits]
+        return tuple(pair for pair in pairs if pair.weight == pair.activation or not self.tied)
+
+    def uniform(self, bits: int | BitWidths) -> BitAssignment:
         """Return the assignment of ``bits`` to every site that is not pinned."""
         return BitAssignment.uniform(self.sites, bits)
 
@@ -123,7 +133,7 @@ class MetaQuantizedNetwork(nn.Module):
             site.layer.weight_quantizer.calibrate(site.layer.weight)
 
     def start_transitions(self) -> None:
-        """Let every transition start from its producer's own-width norm."""
+        """Let every transition start from its producer's own-width norm (of a tied network)."""
         for norm, _, _ in self._norms:
             norm.start_transitions_from_diagonal()
 
@@ -139,10 +149,11 @@ class MetaQuantizedNetwork(nn.Module):
                 module.calibrating = False
 
 
-def transition(assignment: Mapping[str, BitWidths], producer: str, consumer: str | None) -> tuple[int, int]:
-    """Return the key of the norm between two sites."""
-    after = NO_CONSUMER if consumer is None else assignment[consumer].activation
-    return assignment[producer].weight, after
+def transition(assignment: Mapping[str, BitWidths], producer: str | None, consumer: str | None) -> tuple[int, int]:
+    """Return the key of the norm between two sites, of which either may not count."""
+    before = ANY if producer is None else assignment[producer].weight
+    after = ANY if consumer is None else assignment[consumer].activation
+    return before, after
 
 
 def _submodule(body: nn.Module, name: str, kind: type[Kind]) -> Kind:

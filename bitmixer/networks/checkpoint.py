@@ -13,10 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitmixer.bitwidths import NormKey
 from bitmixer.errors import CheckpointError, did_you_mean
 from bitmixer.graph import LayerGraph
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from bitmixer.network import MetaQuantizedNetwork
 
 FORMAT_VERSION = 1
@@ -33,6 +36,8 @@ class NetworkForm:
     classes: int
     bits: tuple[int, ...]
     residual_bits: int
+    tied: bool = True
+    norm: NormKey = "transition"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,13 +168,20 @@ def save_checkpoint(
     return find_checkpoint(folder)
 
 
-def build(form: NetworkForm) -> MetaQuantizedNetwork:
-    """Return the untrained meta-quantized network of a form."""
-    from bitmixer.conversion import convert
+def original_of(form: NetworkForm) -> nn.Module:
+    """Return the untrained float network of a form."""
     from bitmixer.networks.registry import create
 
-    original = create(form.architecture, input_channels=form.input_channels, classes=form.classes, width=form.width)
-    return convert(original, form.bits, residual_bits=form.residual_bits, signed_input=False)
+    return create(form.architecture, input_channels=form.input_channels, classes=form.classes, width=form.width)
+
+
+def twin_of(original: nn.Module, form: NetworkForm) -> MetaQuantizedNetwork:
+    """Return the meta-quantized twin of a form's float network."""
+    from bitmixer.conversion import convert
+
+    return convert(
+        original, form.bits, tied=form.tied, norm=form.norm, residual_bits=form.residual_bits, signed_input=False
+    )
 
 
 def load_network(name_or_path: str | Path | Checkpoint) -> MetaQuantizedNetwork:
@@ -181,7 +193,7 @@ def load_network(name_or_path: str | Path | Checkpoint) -> MetaQuantizedNetwork:
     checkpoint = name_or_path if isinstance(name_or_path, Checkpoint) else find_checkpoint(name_or_path)
     file = require_weights(checkpoint)
     assert checkpoint.form is not None  # where there are weights, there is a form
-    network = build(checkpoint.form)
+    network = twin_of(original_of(checkpoint.form), checkpoint.form)
     _load_weights(network, file)
     network.quantize()
     return network.eval()

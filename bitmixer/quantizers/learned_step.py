@@ -33,6 +33,7 @@ class LearnedStep(torch.autograd.Function):
         encode: Callable[[Tensor], Tensor],
         bounds: tuple[int, int],
     ) -> Tensor:
+        """Return the values."""
         values = encode(x).mul_(step)
         ctx.save_for_backward(x, values, step)
         ctx.bounds = bounds
@@ -41,13 +42,22 @@ class LearnedStep(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        """Return the gradients of x and of the logarithm of the step."""
         x, values, step = ctx.saved_tensors
         low, high = ctx.bounds
         unit = float(step)
         inside = torch.ops.aten.hardtanh_backward(gradient, x, (low - EDGE) * unit, (high + EDGE) * unit)
-        slope = aligned_dot(gradient, values) - aligned_dot(inside, x)
+        slope = _slope(gradient, inside, x, values, (low - EDGE) * unit, (high + EDGE) * unit)
         # Esser et al., section 2.2: steps see the sum over many elements, so their gradient is scaled down.
         return inside, slope.mul_(1.0 / math.sqrt(x.numel() * max(high, 1))), None, None, None
+
+
+def _slope(gradient: Tensor, inside: Tensor, x: Tensor, values: Tensor, low: float, high: float) -> Tensor:
+    if x.dtype is torch.float32:
+        return aligned_dot(gradient, values) - aligned_dot(inside, x)
+    # Two sums of few digits would cancel: the difference is taken before the sum, and the sum in float32.
+    difference: Tensor = values - torch.ops.aten.hardtanh_backward(x, x, low, high)
+    return difference.mul_(gradient).sum(dtype=torch.float32)
 
 
 def aligned_dot(first: Tensor, second: Tensor) -> Tensor:

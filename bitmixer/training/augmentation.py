@@ -14,6 +14,9 @@ def augment(images: Tensor, augmentation: Augmentation, generator: np.random.Gen
     """Return a changed copy of a batch (n, channels, height, width) of images in [0, 1]."""
     if augmentation.shift:
         images = _shifted(images, augmentation.shift, generator)
+    if augmentation.mirror:
+        mirrored = torch.from_numpy(generator.random(len(images)) < 0.5)[:, None, None, None]
+        images = torch.where(mirrored, images.flip(3), images)
     if augmentation.noise:
         deviation = generator.uniform(0.0, augmentation.noise, (len(images), 1, 1, 1))
         noise = deviation * generator.standard_normal(images.shape)

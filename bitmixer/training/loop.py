@@ -1,37 +1,45 @@
-"""The training loop: three stages, resumable between epochs, ending in a checkpoint."""
+"""From a recipe to a checkpoint: the float network first where the recipe asks for it, then its quantised twin."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from bitmixer.bitwidths import BitAssignment
 from bitmixer.capturing import capture
 from bitmixer.data import ImageSet, load_image_set
 from bitmixer.errors import TrainingError
 from bitmixer.evaluation import evaluate
 from bitmixer.network import MetaQuantizedNetwork
-from bitmixer.networks.checkpoint import Checkpoint, NetworkForm, build, save_checkpoint
-from bitmixer.training import three_stage
-from bitmixer.training.augmentation import augment
-from bitmixer.training.recipe import Recipe, Stage
-from bitmixer.training.state import TrainingState
+from bitmixer.networks.checkpoint import Checkpoint, NetworkForm, original_of, save_checkpoint, twin_of
+from bitmixer.training.phase import Phase, Progress
+from bitmixer.training.ranks import Ranks, joined
+from bitmixer.training.recalibration import recalibrate_norms
+from bitmixer.training.recipe import Distillation, Recipe, Training
 
-CALIBRATION_IMAGES = 256
-Progress = Callable[[dict[str, Any]], None]
+FLOAT_STATE = "float_state.pt"
+STATE = "training_state.pt"
+NO_TEACHER = Distillation(teacher="none")
+FLOAT_FIELDS = {
+    "seed", "batch_size", "weight_decay", "augmentation", "precision", "architecture", "width", "data"
+}  # fmt: skip
+"""What decides the course of the float stage: trainings that differ in nothing else can share its state."""
 
 
-def train(recipe: Recipe, recipe_text: str, folder: Path, *, progress: Progress = lambda row: None) -> Checkpoint:
+def train(
+    recipe: Recipe,
+    recipe_text: str,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    progress: Progress = lambda row: None,
+) -> Checkpoint | None:
     """Train a recipe to its end and write the checkpoint into ``folder``.
 
     Interrupted at any time, it goes on from the last whole epoch when called again, to the same bits.
@@ -40,8 +48,12 @@ def train(recipe: Recipe, recipe_text: str, folder: Path, *, progress: Progress 
         recipe: What to train.
         recipe_text: Its text, kept with the checkpoint.
         folder: Where the training state and the checkpoint go.
+        device: Where to compute; processes started by ``torchrun`` share every batch.
         progress: Called after every epoch with its row of the history; when a training is taken up again,
             first with the last row that was kept.
+
+    Returns:
+        The checkpoint; ``None`` in all processes but the first.
 
     Raises:
         TrainingError: A batch is larger than the data, or the loss is no longer a number.
@@ -49,54 +61,101 @@ def train(recipe: Recipe, recipe_text: str, folder: Path, *, progress: Progress 
     """
     folder.mkdir(parents=True, exist_ok=True)
     images = load_image_set(recipe.data)
-    if len(images.train_labels) < recipe.batch_size:
-        raise TrainingError(
-            f"recipe {recipe.name}: batch_size {recipe.batch_size} is more than the "
-            f"{len(images.train_labels)} training images of {recipe.data}: make it smaller"
-        )
     form = _form(recipe, images)
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(recipe.seed)
-        network = build(form).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(network, recipe)
-    state = TrainingState(
-        recipe_sha256=hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
-        generator=np.random.default_rng(recipe.seed),
-    )
-    if state.restore(folder, network, optimizer):
-        progress(state.history[-1])
-    else:
-        network.calibrate_activations(torch.from_numpy(images.train_inputs[:CALIBRATION_IMAGES]))
-    for stage, epoch in _epochs(recipe)[state.epoch :]:
-        if epoch == 0:
-            three_stage.enter(network, stage)
-        began = time.perf_counter()
-        with _denormals_flushed():
-            loss = _epoch(network, optimizer, recipe, images, state.generator, stage=stage, epoch=epoch)
-        if not math.isfinite(loss):
-            raise TrainingError(f"stage {stage.name}, epoch {epoch + 1}: the loss is {loss}: lower the learning rate")
-        state.epoch += 1
-        seconds = time.perf_counter() - began
-        row = {"epoch": state.epoch, "stage": stage.name, "loss": loss, "seconds": round(seconds, 2)}
-        state.history.append(row)
-        state.save(folder, network, optimizer)
-        progress(row)
-    return _finish(recipe, recipe_text, folder, network, form=form, history=state.history)
+    with joined(device) as ranks:
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(recipe.seed)
+            original = _placed(original_of(form), ranks)
+        float_part = recipe.model_copy(update={"stages": recipe.float_stages, "distillation": NO_TEACHER})
+        identity = _identity(float_part, FLOAT_FIELDS)
+        history = _phase(original, images, float_part, folder / FLOAT_STATE, identity, ranks).run(
+            epochs_before=0, progress=progress
+        )
+        network = _placed(twin_of(original, form), ranks)
+        history += fit(
+            network, images, recipe, folder, teacher=original, ranks=ranks,
+            identity=_identity(recipe), epochs_before=len(history), progress=progress,
+        )  # fmt: skip
+        if not ranks.is_first:
+            return None
+    return _finish(recipe, recipe_text, folder, network, form=form, images=images, history=history)
 
 
-@contextmanager
-def _denormals_flushed() -> Iterator[None]:
-    """Round to zero what is almost zero: dying weights would make training several times slower."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
+def fit(
+    network: MetaQuantizedNetwork,
+    images: ImageSet,
+    training: Training,
+    folder: Path,
+    *,
+    teacher: nn.Module | None = None,
+    ranks: Ranks | None = None,
+    identity: str | None = None,
+    epochs_before: int = 0,
+    progress: Progress = lambda row: None,
+) -> list[dict[str, Any]]:
+    """Train any meta-quantized network, and return the history, a row per epoch.
+
+    Interrupted at any time, it goes on from the last whole epoch when called again, to the same bits.
+
+    Args:
+        network: The network, as :func:`bitmixer.convert` returned it; trained in place.
+        images: What it is trained on.
+        training: How; a float stage is not part of it, as the network is a twin already.
+        folder: Where the training state is kept.
+        teacher: The float network, where the training's distillation asks for one.
+        ranks: This process among all that train together; alone on the CPU if not given.
+        identity: What the training state must belong to; by default, the hash of ``training``.
+        epochs_before: Epochs trained before, for the numbers in the history.
+        progress: Called after every epoch with its row.
+
+    Raises:
+        TrainingError: A batch is larger than the data, the float teacher is missing, or the loss is no longer a number.
+        CheckpointError: The state in ``folder`` is damaged or belongs to another training.
+    """
+    if training.distillation.teacher == "float" and teacher is None:
+        raise TrainingError("the distillation asks for a float network to learn from: give it as teacher")
+    folder.mkdir(parents=True, exist_ok=True)
+    place = ranks or Ranks(rank=0, count=1, device=torch.device("cpu"))
+    part = training.model_copy(update={"stages": training.quantized_stages})
+    phase = _phase(network, images, part, folder / STATE, identity or _identity(training), place)
+    if training.distillation.teacher == "float" and teacher is not None:
+        phase.teacher = teacher.eval()
+    history = phase.run(epochs_before=epochs_before, progress=progress)
+    network.eval()
+    network.quantize()
+    if training.recalibration_batches:
+        generator = np.random.default_rng(training.seed + 1)
+        recalibrate_norms(network, _recalibration_batches(phase, generator), generator)
+    return history
+
+
+def _recalibration_batches(phase: Phase, generator: np.random.Generator) -> Iterator[Tensor]:
+    for _ in range(phase.training.recalibration_batches):
+        chosen = generator.choice(len(phase.images.train_labels), phase.training.batch_size, replace=False)
+        yield phase.augmented(chosen, generator)[0]
+
+
+def _phase(network: nn.Module, images: ImageSet, training: Training, file: Path, identity: str, ranks: Ranks) -> Phase:
+    if len(images.train_labels) < training.batch_size:
+        raise TrainingError(
+            f"batch_size {training.batch_size} is more than the {len(images.train_labels)} training images: "
+            "make it smaller"
+        )
+    return Phase(
+        network=network, images=images, training=training, stages=training.stages, file=file, identity=identity,
+        teacher=None, ranks=ranks,
+    )  # fmt: skip
 
 
 def total_epochs(recipe: Recipe) -> int:
     """Return the number of epochs of all stages."""
     return sum(stage.epochs for stage in recipe.stages)
+
+
+def _identity(training: Training, fields: set[str] | None = None) -> str:
+    """Return a hash of what was chosen; a key that a later version adds, at its default, does not change it."""
+    chosen = training.model_dump(mode="json", include={*fields, "stages"} if fields else None, exclude_defaults=True)
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
 
 def _form(recipe: Recipe, images: ImageSet) -> NetworkForm:
@@ -107,76 +166,13 @@ def _form(recipe: Recipe, images: ImageSet) -> NetworkForm:
         classes=int(images.train_labels.max()) + 1,
         bits=recipe.bits,
         residual_bits=recipe.residual_bits,
+        tied=recipe.tied,
+        norm=recipe.norm,
     )
 
 
-def _optimizer(network: MetaQuantizedNetwork, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return AdamW that decays weights but neither steps nor norms."""
-    decayed = [parameter for parameter in network.parameters() if parameter.dim() > 1]
-    kept = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=0.0)
-
-
-def _epochs(recipe: Recipe) -> list[tuple[Stage, int]]:
-    return [(stage, epoch) for stage in recipe.stages for epoch in range(stage.epochs)]
-
-
-def _epoch(
-    network: MetaQuantizedNetwork,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    images: ImageSet,
-    generator: np.random.Generator,
-    *,
-    stage: Stage,
-    epoch: int,
-) -> float:
-    network.train()
-    three_stage.quantize(network, stage)
-    order = generator.permutation(len(images.train_labels))
-    steps = len(order) // recipe.batch_size
-    total = 0.0
-    for step in range(steps):
-        chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        inputs = augment(torch.from_numpy(images.train_inputs[chosen]), recipe.augmentation, generator)
-        inputs = inputs.to(memory_format=torch.channels_last)
-        labels = torch.from_numpy(images.train_labels[chosen])
-        done = (epoch + step / steps) / stage.epochs
-        for group in optimizer.param_groups:
-            group["lr"] = stage.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
-        optimizer.zero_grad(set_to_none=True)
-        students = three_stage.students(network, stage, done, recipe.random_assignments, generator)
-        total += _step(network, students, inputs, labels, distillation=recipe.distillation)
-        optimizer.step()
-    return total / steps
-
-
-def _step(
-    network: MetaQuantizedNetwork,
-    students: Sequence[BitAssignment],
-    inputs: Tensor,
-    labels: Tensor,
-    *,
-    distillation: float,
-) -> float:
-    """Accumulate the gradients of the highest width and of its students; return the mean loss."""
-    network.assign(network.uniform(max(network.bits)))
-    logits = network(inputs)
-    loss = F.cross_entropy(logits, labels)
-    loss.backward()  # type: ignore[no-untyped-call]
-    losses = [loss.item()]
-    teacher = logits.detach().log_softmax(dim=1)
-    for assignment in students:
-        network.assign(assignment)
-        logits = network(inputs)
-        loss = F.cross_entropy(logits, labels)
-        if distillation:
-            divergence = F.kl_div(logits.log_softmax(dim=1), teacher, reduction="batchmean", log_target=True)
-            loss = loss + distillation * divergence
-        loss.backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.item())
-    return sum(losses) / len(losses)
+def _placed(network: Any, ranks: Ranks) -> Any:
+    return network.to(ranks.device, memory_format=torch.channels_last)
 
 
 def _finish(
@@ -186,11 +182,11 @@ def _finish(
     network: MetaQuantizedNetwork,
     *,
     form: NetworkForm,
+    images: ImageSet,
     history: list[dict[str, Any]],
 ) -> Checkpoint:
-    network = network.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    network.quantize()
-    graph = capture(network, torch.from_numpy(load_image_set(recipe.data).test_inputs[:1]), name=recipe.name)
+    network = network.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    graph = capture(network, torch.from_numpy(images.test_inputs[:1]), name=recipe.name)
     metrics = evaluate(network, graph, recipe.data, random_assignments=50, seed=recipe.seed).as_dict()
     metrics["training"] = {
         "seed": recipe.seed,

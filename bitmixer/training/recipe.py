@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 import bitmixer
-from bitmixer.bitwidths import checked_bits
+from bitmixer.bitwidths import NormKey, checked_bits
 from bitmixer.data import DATA_SETS
 from bitmixer.documents import Problem, Section, load_document
 from bitmixer.errors import BitmixerError, DocumentError, did_you_mean
@@ -17,6 +17,9 @@ from bitmixer.networks.registry import ARCHITECTURES
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Pass = Literal["highest", "lowest", "random"]
+
+STAGES = ("float", "activations", "weights", "transitions")
 
 
 class Augmentation(Section):
@@ -24,29 +27,116 @@ class Augmentation(Section):
 
     Attributes:
         shift: Largest shift in pixels, each way.
+        mirror: Whether half of the images are mirrored left to right.
         noise: Largest standard deviation of added Gaussian noise; each image draws its own up to it.
     """
 
     shift: int = Field(default=0, ge=0)
+    mirror: bool = False
     noise: NotNegative = 0.0
 
 
-class Stage(Section):
-    """One of the three stages, in their order.
+class Distillation(Section):
+    """What else than the labels teaches.
 
     Attributes:
-        name: ``activations`` (weights stay real, one width for the whole network), ``weights`` (both
-            quantised, one width), ``transitions`` (both, per-layer widths grow more random).
-        epochs: Passes over the training images.
-        learning_rate: Peak of a cosine schedule.
+        teacher: ``highest`` (the predictions of the highest width teach all others), ``recursive`` (every pass
+            of a step is taught by the next wider one: Yu et al., "Any-Precision Deep Neural Networks", AAAI 2021),
+            ``float`` (the real-valued network of the recipe's first stage teaches all), ``none``.
+        weight: Weight of the divergence beside the cross-entropy.
+        temperature: Both sides' logits are divided by it, and the divergence is multiplied by its square
+            (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015).
     """
 
-    name: Literal["activations", "weights", "transitions"]
+    teacher: Literal["highest", "recursive", "float", "none"] = "highest"
+    weight: NotNegative = 1.0
+    temperature: Positive = 1.0
+
+
+class Stage(Section):
+    """One stage of a training.
+
+    Attributes:
+        name: ``float`` (quantisers off), ``activations`` (weights stay real, one width for the whole network),
+            ``weights`` (both quantised, one width), ``transitions`` (both, per-layer widths grow more random).
+        epochs: Passes over the training images.
+        learning_rate: Peak of a cosine schedule.
+        passes: The assignments that every step trains, each a forward and a backward pass: the ``highest``
+            widths, the ``lowest``, or ``random`` ones. Highest, lowest and random together are the "sandwich"
+            of Yu and Huang, "Universally Slimmable Networks", ICCV 2019.
+    """
+
+    name: Literal["float", "activations", "weights", "transitions"]
     epochs: int = Field(ge=1)
     learning_rate: Positive
+    passes: tuple[Pass, ...] = Field(default=("highest", "random"), min_length=1)
+
+    def contradictions(self) -> Iterator[Problem]:
+        """Yield passes where there are no widths yet."""
+        if self.name == "float" and "passes" in self.model_fields_set:
+            yield Problem(("passes",), "the float stage has no widths to pass through: leave it out", about_key=True)
 
 
-class Recipe(Section):
+class Training(Section):
+    """How a network is trained, whatever the network and the images.
+
+    Attributes:
+        seed: Everything random follows from it.
+        batch_size: Images per step.
+        weight_decay: Decoupled weight decay of the weights (not of steps and norms).
+        distillation: What else than the labels teaches.
+        augmentation: Random changes of training images.
+        step_learning_rates: Width -> factor on the learning rate of the quantisation steps that belong to it alone
+            (Double Rounding, arXiv 2502.01199, section 3.2, makes lower widths learn slower); 1 where not given.
+        precision: Type of the products in training; ``bfloat16`` is faster where the processor multiplies it.
+        recalibration_batches: Batches under random widths from which norm statistics are averaged anew at
+            the end (0: the running averages stay).
+        stages: The stages, in the order float, activations, weights, transitions; each may be left out.
+    """
+
+    seed: int = Field(ge=0)
+    batch_size: int = Field(ge=2)
+    weight_decay: NotNegative = 5e-5
+    distillation: Distillation = Distillation()
+    augmentation: Augmentation = Augmentation()
+    step_learning_rates: Mapping[str, Positive] = {}
+    precision: Literal["float32", "bfloat16"] = "float32"
+    recalibration_batches: int = Field(default=0, ge=0)
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    def contradictions(self) -> Iterator[Problem]:
+        """Yield stages out of order, and teachers that are not there."""
+        names = [stage.name for stage in self.stages]
+        if names != [name for name in STAGES if name in names] or names == ["float"]:
+            yield Problem(
+                ("stages",),
+                f"stages {', '.join(names)}: expected some of {', '.join(STAGES)} in this order, one beside float",
+            )
+        if self.distillation.teacher == "float" and names[0] != "float":
+            yield Problem(
+                ("distillation", "teacher"),
+                "there is no float network to learn from: add a first stage 'float', or choose highest",
+            )
+        if self.distillation.teacher in ("highest", "recursive"):
+            for index, stage in enumerate(self.stages):
+                if stage.name != "float" and "highest" not in stage.passes:
+                    yield Problem(
+                        ("stages", index, "passes"),
+                        f"the teacher '{self.distillation.teacher}' needs the pass 'highest' in every step: add it",
+                    )
+
+    @property
+    def quantized_stages(self) -> tuple[Stage, ...]:
+        """The stages in which a meta-quantized network is trained."""
+        return tuple(stage for stage in self.stages if stage.name != "float")
+
+    @property
+    def float_stages(self) -> tuple[Stage, ...]:
+        """The stage in which the original is trained, if there is one."""
+        return tuple(stage for stage in self.stages if stage.name == "float")
+
+
+class Recipe(Training):
     """A training from scratch to a checkpoint.
 
     Attributes:
@@ -55,13 +145,9 @@ class Recipe(Section):
         width: Channels of its first stage.
         data: A registered data set.
         bits: Widths that a layer can take.
-        seed: Everything random follows from it.
-        batch_size: Images per step.
-        weight_decay: Decoupled weight decay of the weights (not of steps and norms).
-        distillation: Weight of the divergence from the highest width's predictions.
-        random_assignments: Per-layer assignments trained at each step of the last stage.
-        augmentation: Random changes of training images.
-        stages: The three stages.
+        tied: Whether a layer's weights and activations share one width.
+        norm: What chooses a norm: both neighbours' widths, its producer's alone, or nothing (one shared norm).
+        residual_bits: Width of tensors that wait in memory for a shortcut or a join.
     """
 
     schema_version: Literal[1]
@@ -70,17 +156,13 @@ class Recipe(Section):
     width: int = Field(ge=1)
     data: str
     bits: tuple[int, ...]
+    tied: bool = True
+    norm: NormKey = "transition"
     residual_bits: int = Field(default=8, ge=2, le=8)
-    seed: int = Field(ge=0)
-    batch_size: int = Field(ge=2)
-    weight_decay: NotNegative = 5e-5
-    distillation: NotNegative = 1.0
-    random_assignments: int = Field(default=2, ge=1)
-    augmentation: Augmentation = Augmentation()
-    stages: tuple[Stage, ...]
 
     def contradictions(self) -> Iterator[Problem]:
-        """Yield widths, architectures and data sets that do not exist, and stages out of order."""
+        """Yield widths, architectures and data sets that do not exist."""
+        yield from super().contradictions()
         try:
             checked_bits(self.bits)
         except BitmixerError as error:
@@ -90,10 +172,10 @@ class Recipe(Section):
             yield Problem(("architecture",), f"unknown architecture {self.architecture!r}: {known}")
         if self.data not in DATA_SETS:
             yield Problem(("data",), f"unknown data set {self.data!r}: {did_you_mean(self.data, DATA_SETS)}")
-        names = [stage.name for stage in self.stages]
-        if names != ["activations", "weights", "transitions"]:
-            found = ", ".join(names) or "none"
-            yield Problem(("stages",), f"stages {found}: expected activations, weights, transitions")
+        for width in self.step_learning_rates:
+            if width not in map(str, self.bits):
+                bits = ", ".join(map(str, self.bits))
+                yield Problem(("step_learning_rates", width), f"no layer has {width} bits: expected one of {bits}")
 
 
 def packaged_recipes() -> Path:

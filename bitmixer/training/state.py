@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from bitmixer.errors import CheckpointError
-from bitmixer.network import MetaQuantizedNetwork
 
-FILE = "training_state.pt"
 DAMAGE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError)
 """What reading a file raises that is not a whole training state."""
 
@@ -24,44 +23,43 @@ class TrainingState:
     """Where a training stands.
 
     Attributes:
-        recipe_sha256: Hash of the recipe that it follows.
+        identity: Hash of all that decides its course.
         epoch: Epochs done, over all stages.
         generator: Source of all randomness.
         history: One row per epoch.
     """
 
-    recipe_sha256: str
+    identity: str
     generator: np.random.Generator
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
-    def save(self, folder: Path, network: MetaQuantizedNetwork, optimizer: torch.optim.Optimizer) -> None:
+    def save(self, file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Write the state; an interrupted write leaves the previous one whole."""
         content = {
-            "recipe_sha256": self.recipe_sha256,
+            "identity": self.identity,
             "epoch": self.epoch,
             "generator": json.dumps(self.generator.bit_generator.state),
             "history": json.dumps(self.history),
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        temporary = folder / f"{FILE}.part"
+        temporary = file.with_suffix(".part")
         torch.save(content, temporary)
-        temporary.replace(folder / FILE)
+        temporary.replace(file)
 
-    def restore(self, folder: Path, network: MetaQuantizedNetwork, optimizer: torch.optim.Optimizer) -> bool:
+    def restore(self, file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
         """Read the state into this object, the network and the optimiser; ``False`` where there is none.
 
         Raises:
-            CheckpointError: The state is damaged or belongs to another recipe.
+            CheckpointError: The state is damaged or belongs to another training.
         """
-        file = folder / FILE
         if not file.is_file():
             return False
         try:
-            content = torch.load(file, weights_only=True)
-            if content["recipe_sha256"] != self.recipe_sha256:
-                raise CheckpointError(f"{file}: belongs to another recipe; choose another --out or delete it")
+            content = torch.load(file, weights_only=True, map_location="cpu")
+            if content["identity"] != self.identity:
+                raise CheckpointError(f"{file}: belongs to another training; choose another --out or delete it")
             network.load_state_dict(content["network"])
             optimizer.load_state_dict(content["optimizer"])
             self.epoch = content["epoch"]

@@ -1,8 +1,7 @@
 """Bit-Mixer's three stages: what is quantised, and which assignments each step trains.
 
 Source: Bulat and Tzimiropoulos, ICCV 2021: first one width for the whole network (activations, then weights
-too), then progressively random widths per layer with transitional norms. Every step also trains the highest
-width, whose predictions teach the others ("sandwich" and in-place distillation; our choice).
+too), then progressively random widths per layer with transitional norms.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.training.recipe import Stage
 
 RAMP_SHARE = 0.5
-"""Share of the last stage over which the randomness rises from none to full."""
+"""Share of the last stage over which the randomness rises from none to full (our choice)."""
 
 
-def enter(network: MetaQuantizedNetwork, stage: Stage) -> None:
-    """Turn on the quantisers of a stage; called once, when it starts."""
-    if stage.name == "weights":
+def enter(network: MetaQuantizedNetwork, stage: Stage, *, weights_are_calibrated: bool) -> None:
+    """Prepare the quantisers and norms of a stage; called once, when it starts."""
+    if stage.name != "activations" and not weights_are_calibrated:
         network.calibrate_weights()
-    elif stage.name == "transitions":
+    if stage.name == "transitions" and network.tied:
         network.start_transitions()
 
 
@@ -30,29 +29,44 @@ def quantize(network: MetaQuantizedNetwork, stage: Stage) -> None:
     network.quantize(activations=True, weights=stage.name != "activations")
 
 
-def students(
-    network: MetaQuantizedNetwork, stage: Stage, progress: float, count: int, generator: np.random.Generator
+def assignments(
+    network: MetaQuantizedNetwork, stage: Stage, progress: float, generator: np.random.Generator
 ) -> list[BitAssignment]:
-    """Return the assignments that a step trains besides the highest width.
+    """Return the assignments that a step trains, widest first.
 
     Args:
         network: The network.
         stage: The current stage.
         progress: Share of the stage that is done, 0 to 1.
-        count: Number of per-layer assignments in the last stage.
         generator: Source of randomness.
     """
-    if stage.name != "transitions":
-        return [network.uniform(int(generator.choice(network.bits[:-1] or network.bits)))]
-    redraw = min(1.0, progress / RAMP_SHARE)
-    return [_partly_random(network, redraw, generator) for _ in range(count)]
+    everywhere = network.uniform_widths
+    drawn = []
+    for name in stage.passes:
+        if name == "highest":
+            drawn.append(network.uniform(everywhere[-1]))
+        elif name == "lowest":
+            drawn.append(network.uniform(everywhere[0]))
+        elif stage.name == "transitions":
+            drawn.append(_partly_random(network, min(1.0, progress / RAMP_SHARE), generator))
+        else:  # what other passes train already need not be drawn again
+            rest = everywhere[:-1] if "highest" in stage.passes else everywhere
+            rest = rest[1:] if "lowest" in stage.passes else rest
+            choices = rest or everywhere
+            drawn.append(network.uniform(choices[int(generator.integers(len(choices)))]))
+    return sorted(drawn, key=_mean_bits, reverse=True)
 
 
 def _partly_random(network: MetaQuantizedNetwork, redraw: float, generator: np.random.Generator) -> BitAssignment:
-    """Draw a width for the whole network; each site redraws its own with probability ``redraw``."""
-    base = network.uniform(int(generator.choice(network.bits)))
+    """Draw widths for the whole network; each site redraws its own with probability ``redraw``."""
+    widths = network.uniform_widths
+    base = network.uniform(widths[int(generator.integers(len(widths)))])
     fresh = BitAssignment.random(network.sites, generator)
     chosen = generator.random(len(network.sites)) < redraw
     return BitAssignment(
         {site.name: (fresh if own else base)[site.name] for site, own in zip(network.sites, chosen, strict=True)}
     )
+
+
+def _mean_bits(assignment: BitAssignment) -> float:
+    return sum(sum(widths) for widths in assignment.values()) / len(assignment)

@@ -18,7 +18,7 @@ from bitmixer.errors import CheckpointError, DataError
 from bitmixer.evaluation import evaluate
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import ARCHITECTURES, create, find_checkpoint, shipped_checkpoints
-from bitmixer.networks.checkpoint import build
+from bitmixer.networks.checkpoint import NetworkForm, original_of, twin_of
 
 NAME = "resnet8_digits"
 WEIGHTS = "weights.safetensors"
@@ -29,6 +29,11 @@ TRAINED = [name for name in shipped_checkpoints() if find_checkpoint(name).weigh
 def folder(tmp_path: Path) -> Path:
     """A copy of the shipped checkpoint, to be damaged."""
     return Path(shutil.copytree(find_checkpoint(NAME).path, tmp_path / "copy"))
+
+
+def built(form: NetworkForm | None) -> MetaQuantizedNetwork:
+    assert form is not None
+    return twin_of(original_of(form), form)
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -85,7 +90,7 @@ def test_accuracy_measured_again_is_the_recorded_one(digits_network: MetaQuantiz
 def test_capturing_again_gives_the_shipped_graph(name: str) -> None:
     checkpoint = find_checkpoint(name)
     example = torch.zeros(1, *checkpoint.graph.input_shape)
-    assert capture(build(checkpoint.form), example, name=name) == checkpoint.graph
+    assert capture(built(checkpoint.form), example, name=name) == checkpoint.graph
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -122,7 +127,7 @@ def test_missing_weights_are_refused(folder: Path) -> None:
 
 
 def test_weights_of_another_network_are_refused(folder: Path) -> None:
-    other = build(find_checkpoint(NAME).form)
+    other = built(find_checkpoint(NAME).form)
     replace_weights(folder, {f"other.{key}": value for key, value in other.state_dict().items()})
     assert "weights of another network" in refusal(folder)
 

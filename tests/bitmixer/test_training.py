@@ -14,15 +14,15 @@ import pytest
 import torch
 
 from bitmixer import convert, load_network
-from bitmixer.bitwidths import BitAssignment
+from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.data import ImageSet, load_image_set
 from bitmixer.errors import CheckpointError, DocumentError, TrainingError
+from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import create
 from bitmixer.training import loop
 from bitmixer.training.augmentation import augment
 from bitmixer.training.recipe import Augmentation, Recipe, Stage, find_recipe, load_recipe, packaged_recipes
-from bitmixer.training.state import FILE
-from bitmixer.training.three_stage import students
+from bitmixer.training.three_stage import assignments
 
 RECIPE = """\
 schema_version: 1
@@ -149,7 +149,7 @@ def test_training_leaves_the_process_as_it_was(recipe: Recipe, tmp_path: Path) -
 def test_the_state_of_another_recipe_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(InterruptionError):
         train(recipe, tmp_path, stop_after=1)
-    with pytest.raises(CheckpointError, match="belongs to another recipe; choose another --out or delete it"):
+    with pytest.raises(CheckpointError, match="belongs to another training; choose another --out or delete it"):
         train(recipe.model_copy(update={"seed": 4}), tmp_path)
 
 
@@ -169,7 +169,7 @@ def garbled(content: bytes) -> bytes:
 def test_a_damaged_state_is_refused(recipe: Recipe, tmp_path: Path, damage: Any) -> None:
     with pytest.raises(InterruptionError):
         train(recipe, tmp_path, stop_after=1)
-    file = tmp_path / FILE
+    file = tmp_path / loop.STATE
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(CheckpointError, match=r"damaged .*; delete it to start again"):
         train(recipe, tmp_path)
@@ -178,12 +178,12 @@ def test_a_damaged_state_is_refused(recipe: Recipe, tmp_path: Path, damage: Any)
 def test_an_incomplete_state_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(InterruptionError):
         train(recipe, tmp_path, stop_after=1)
-    content = torch.load(tmp_path / FILE, weights_only=True)
-    for key in ("recipe_sha256", "optimizer", "generator"):
-        torch.save({name: value for name, value in content.items() if name != key}, tmp_path / FILE)
+    content = torch.load(tmp_path / loop.STATE, weights_only=True)
+    for key in ("identity", "optimizer", "generator"):
+        torch.save({name: value for name, value in content.items() if name != key}, tmp_path / loop.STATE)
         with pytest.raises(CheckpointError, match=f"damaged \\('{key}'\\)"):
             train(recipe, tmp_path)
-    torch.save([1, 2], tmp_path / FILE)
+    torch.save([1, 2], tmp_path / loop.STATE)
     with pytest.raises(CheckpointError, match="damaged"):
         train(recipe, tmp_path)
 
@@ -215,7 +215,10 @@ def test_packaged_recipes_are_valid_and_found_by_name(name: str) -> None:
         ("[2, 8]", "[1, 8]", r"tiny.yaml:6:7: bits: .*from 2 to 8"),
         ("width: 2", "widht: 2", r"tiny.yaml:4:1: widht: unknown key 'widht': did you mean 'width'"),
         ("name: weights", "name: weight", r"tiny.yaml:12:12: stages.1.name: .*did you mean 'weights'"),
-        ("  - {name: weights, epochs: 1, learning_rate: 2.0e-3}\n", "", r"stages: .*expected activations, weights"),
+        ("name: activations", "name: transitions", r"stages: .*expected some of float, activations, weights"),
+        ("seed: 3", "seed: 3\ndistillation: {teacher: float}", r"there is no float network to learn from: add a first"),
+        ("1, learning_rate: 4.0e-3", "1, learning_rate: 4.0e-3, passes: [random]", r"needs the pass 'highest'"),
+        ("seed: 3", 'seed: 3\nstep_learning_rates: {"4": 0.1}', r"no layer has 4 bits: expected one of 2, 8"),
         ("batch_size: 32", "batch_size: 1", r"tiny.yaml:8:13: batch_size"),
         ("4.0e-3", "-1", r"learning_rate"),
         ("name: tiny", "name: Tiny Net", r"tiny.yaml:2:7: name"),
@@ -238,27 +241,43 @@ def test_a_missing_recipe_is_explained(tmp_path: Path) -> None:
 # What each step trains.
 
 
-def stage(name: str) -> Stage:
-    return Stage.model_validate({"name": name, "epochs": 1, "learning_rate": 1.0})
+def stage(name: str, *passes: str) -> Stage:
+    return Stage.model_validate({"name": name, "epochs": 1, "learning_rate": 1.0, "passes": passes})
 
 
-def test_the_first_stages_train_one_width_for_the_whole_network() -> None:
-    network = convert(create("resnet8", input_channels=1, classes=10, width=2), [2, 4, 8])
-    generator = np.random.default_rng(0)
-    for name in ("activations", "weights"):
-        drawn = {students(network, stage(name), 0.5, 2, generator)[0] for _ in range(30)}
-        assert drawn == {network.uniform(2), network.uniform(4)}
+def tiny(**options: Any) -> MetaQuantizedNetwork:
+    return convert(create("resnet8", input_channels=1, classes=10, width=2), [2, 4, 8], **options)
+
+
+@pytest.mark.parametrize("name", ["activations", "weights"])
+def test_the_first_stages_train_one_width_for_the_whole_network(name: str) -> None:
+    network, generator = tiny(), np.random.default_rng(0)
+    drawn = [assignments(network, stage(name, "random", "highest"), 0.5, generator) for _ in range(30)]
+    assert {passes[0] for passes in drawn} == {network.uniform(8)}  # the widest comes first: it may teach
+    assert {passes[1] for passes in drawn} == {network.uniform(2), network.uniform(4)}
+
+
+def test_the_sandwich_draws_between_its_ends() -> None:
+    network = tiny()
+    passes = assignments(network, stage("weights", "lowest", "random", "highest"), 0.5, np.random.default_rng(0))
+    assert passes == [network.uniform(8), network.uniform(4), network.uniform(2)]
+
+
+def test_untied_widths_are_drawn_apart() -> None:
+    network, generator = tiny(tied=False), np.random.default_rng(0)
+    drawn = {assignments(network, stage("weights", "random"), 0.5, generator)[0] for _ in range(200)}
+    assert drawn == {network.uniform(BitWidths(w, a)) for w in (2, 4, 8) for a in (2, 4, 8)}
 
 
 def test_the_last_stage_grows_more_random() -> None:
-    network = convert(create("resnet8", input_channels=1, classes=10, width=2), [2, 4, 8])
+    network = tiny()
     uniform = [network.uniform(bits) for bits in network.bits]
 
     def mixed_share(progress: float) -> float:
         generator = np.random.default_rng(1)
         drawn: list[BitAssignment] = []
         for _ in range(100):
-            drawn += students(network, stage("transitions"), progress, 2, generator)
+            drawn += assignments(network, stage("transitions", "random", "random"), progress, generator)
         return sum(assignment not in uniform for assignment in drawn) / len(drawn)
 
     shares = [mixed_share(progress) for progress in (0.0, 0.1, 1.0)]

@@ -13,7 +13,7 @@ from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.errors import BitWidthError, UnknownSiteError
 from bitmixer.layers import TransitionalNorm
 from bitmixer.layers.transitional_norm import folded
-from bitmixer.network import NO_CONSUMER, MetaQuantizedNetwork, transition
+from bitmixer.network import ANY, MetaQuantizedNetwork, transition
 from bitmixer.networks import create
 
 BITS = (2, 4, 8)
@@ -117,7 +117,7 @@ def test_a_refused_assignment_changes_nothing(network: MetaQuantizedNetwork) -> 
 def test_a_transition_is_the_producers_weight_bits_and_the_consumers_activation_bits() -> None:
     assignment = {"a": BitWidths(2, 3), "b": BitWidths(4, 8)}
     assert transition(assignment, "a", "b") == (2, 8)
-    assert transition(assignment, "b", None) == (4, NO_CONSUMER)
+    assert transition(assignment, "b", None) == (4, ANY)
 
 
 def test_transitions_start_from_their_producers_own_width(network: MetaQuantizedNetwork) -> None:
