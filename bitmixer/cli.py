@@ -142,6 +142,19 @@ def evaluate(
         _print_accuracy(measured)
 
 
+@app.command()
+def download(
+    name: Annotated[str, typer.Argument(help="A data set: cifar10.")],
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a data set that does not ship with the package into the data folder, and check it."""
+    from bitmixer.data.download import download
+    from bitmixer.data.folders import data_root
+
+    root = download(name, data_root(), progress=not quiet and sys.stderr.isatty())
+    print(f"{name} in {root}")
+
+
 def main() -> None:
     """Run the command line; errors are one line on stderr and an exit code, never a traceback."""
     try:

@@ -1,6 +1,6 @@
 """CIFAR-10 (Krizhevsky, 2009): 50 000 training and 10 000 test images, 32x32 RGB, 10 classes.
 
-Never shipped: read from the folder that ``BITMIXER_DATA`` names, in either of two forms. ``cifar10/*.npz`` packs
+Never shipped: read from the user's data folder, in either of two forms. ``cifar10/*.npz`` packs
 the images as JPEG streams (a re-encoding: say so beside a number); ``cifar-10-batches-bin/*.bin`` is the official
 binary release.
 """
@@ -8,7 +8,6 @@ binary release.
 from __future__ import annotations
 
 import io
-import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -16,12 +15,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bitmixer.data.folders import data_root
 from bitmixer.data.images import ImageSet
 from bitmixer.errors import DataError
 
 SHAPE = (3, 32, 32)
 RECORD_BYTES = 1 + 3 * 32 * 32
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+ARCHIVE_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+"""As https://www.cs.toronto.edu/~kriz/cifar.html states it."""
 PACKS = {"train": "cifar10/train-50000.npz", "test": "cifar10/test-10000.npz"}
 BATCHES = {
     "train": [f"cifar-10-batches-bin/data_batch_{number}.bin" for number in range(1, 6)],
@@ -35,7 +37,7 @@ def load() -> ImageSet:
     """Return all images.
 
     Raises:
-        DataError: ``BITMIXER_DATA`` is not set, or the files are missing or damaged.
+        DataError: The files are missing or damaged.
     """
     train_inputs, train_labels = load_split("train")
     test_inputs, test_labels = load_split("test")
@@ -48,17 +50,18 @@ def load_split(split: Split) -> Labelled:
     """Return the images (n, 3, 32, 32) in [0, 1] and labels of one split.
 
     Raises:
-        DataError: ``BITMIXER_DATA`` is not set, or the files are missing or damaged.
+        DataError: The files are missing or damaged.
     """
-    root = os.environ.get("BITMIXER_DATA")
-    if not root:
-        raise DataError(f"data 'cifar10' does not ship with the package: {_how_to_get('a folder')}")
-    pack, batches = Path(root) / PACKS[split], [Path(root) / name for name in BATCHES[split]]
+    root = data_root()
+    pack, batches = root / PACKS[split], [root / name for name in BATCHES[split]]
     if pack.is_file():
         return _unpacked(pack)
     if all(batch.is_file() for batch in batches):
         return _records(batches)
-    raise DataError(f"data 'cifar10': neither {pack} nor {batches[0]} is there: {_how_to_get(root)}")
+    raise DataError(
+        f"data 'cifar10' does not ship with the package, and neither {pack} nor {batches[0]} is there: "
+        f"python -m bitmixer download cifar10 fetches it, or unpack {ARCHIVE} into a folder and set BITMIXER_DATA to it"
+    )
 
 
 def _unpacked(path: Path) -> Labelled:
@@ -86,7 +89,3 @@ def _records(paths: list[Path]) -> Labelled:
 
 def _scaled(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255.0)
-
-
-def _how_to_get(folder: str) -> str:
-    return f"unpack {ARCHIVE} into {folder} and set BITMIXER_DATA to it"

@@ -66,7 +66,7 @@ def test_packed_streams_are_decoded(root: Path) -> None:
 
 
 def test_what_is_missing_or_damaged_is_explained(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"neither .*test-10000\.npz nor .*test_batch\.bin is there: unpack https://"):
+    with pytest.raises(DataError, match=r"neither .*test-10000\.npz nor .*test_batch\.bin is there: python -m bitm"):
         load_data("cifar10")
     write_batches(root, np.zeros((1, 3, 32, 32)), np.zeros(1))
     batch = root / "cifar-10-batches-bin" / "test_batch.bin"
@@ -78,7 +78,10 @@ def test_what_is_missing_or_damaged_is_explained(root: Path, monkeypatch: pytest
     with pytest.raises(DataError, match=r"test-10000\.npz: damaged"):
         load_data("cifar10")
     monkeypatch.delenv("BITMIXER_DATA")
-    with pytest.raises(DataError, match=r"does not ship with the package: .* set BITMIXER_DATA"):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+    with pytest.raises(
+        DataError, match=r"does not ship with the package, and neither .*cache/bitmixer/.* BITMIXER_DATA"
+    ):
         load_data("cifar10")
 
 
