@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -43,6 +43,9 @@ def checked_bits(bits: Sequence[int]) -> tuple[int, ...]:
     return widths
 
 
+Known = TypeVar("Known")
+
+
 class SiteLike(Protocol):
     """What an assignment must know of a quantisation site."""
 
@@ -51,6 +54,17 @@ class SiteLike(Protocol):
 
     @property
     def allowed(self) -> tuple[BitWidths, ...]: ...  # noqa: D102
+
+
+def require_known(name: str, known: Mapping[str, Known]) -> Known:
+    """Return the site of this name.
+
+    Raises:
+        UnknownSiteError: There is none.
+    """
+    if name not in known:
+        raise UnknownSiteError(f"site {name!r} is not in this network: {did_you_mean(name, known)}")
+    return known[name]
 
 
 def require_allowed(site: SiteLike, widths: BitWidths) -> None:
@@ -120,13 +134,11 @@ class BitAssignment(Mapping[str, BitWidths]):
             BitWidthError: A site does not allow its widths.
         """
         known = {site.name: site for site in sites}
-        for name in self._widths:
-            if name not in known:
-                raise UnknownSiteError(f"site {name!r} is not in this network: {did_you_mean(name, known)}")
-        for name, site in known.items():
+        for name, widths in self._widths.items():
+            require_allowed(require_known(name, known), widths)
+        for name in known:
             if name not in self._widths:
                 raise UnknownSiteError(f"site {name!r} has no widths in this assignment: give every site one")
-            require_allowed(site, self._widths[name])
         return BitAssignment({name: self._widths[name] for name in known})
 
 

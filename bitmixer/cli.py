@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bitmixer.errors import BitmixerError, DataError
+
+if TYPE_CHECKING:
+    from bitmixer.networks.checkpoint import Checkpoint
 
 app = typer.Typer(
     name="bitmixer",
@@ -110,21 +113,26 @@ def evaluate(
     ] = None,
     random: Annotated[int, typer.Option(min=0, help="Random per-layer assignments to try.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the assignments.")] = 0,
+    assignment: Annotated[
+        Path | None, typer.Option(help="Also measure this one: JSON, site -> [weight bits, activation bits].")
+    ] = None,
     threads: Threads = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a checkpoint's accuracy at every uniform width, and over random per-layer widths."""
+    from bitmixer.assignment_file import load_assignment
     from bitmixer.networks import find_checkpoint, load_network
+    from bitmixer.networks.checkpoint import require_weights
 
     checkpoint = find_checkpoint(name)
+    require_weights(checkpoint)
+    chosen = _data_of(checkpoint, data)
+    assigned = None if assignment is None else load_assignment(assignment, checkpoint.graph.layers)
     network = load_network(checkpoint)
     _set_threads(threads)
     from bitmixer.evaluation import evaluate
 
-    chosen = data or (checkpoint.metrics or {}).get("data")
-    if chosen is None:
-        raise DataError(f"{name} does not say what it was trained on: give --data")
     done, total = 0, len(checkpoint.graph.uniform_bits) + random
     with progress_on_stderr(total, quiet=quiet, only_bar=True) as show:
 
@@ -134,7 +142,13 @@ def evaluate(
             show(done, step)
 
         measured = evaluate(
-            network, checkpoint.graph, chosen, random_assignments=random, seed=seed, progress=report
+            network,
+            checkpoint.graph,
+            chosen,
+            random_assignments=random,
+            seed=seed,
+            assignment=assigned,
+            progress=report,
         ).as_dict()
     if as_json:
         print(json.dumps(measured, indent=1))
@@ -155,6 +169,48 @@ def download(
     print(f"{name} in {root}")
 
 
+@app.command()
+def search(
+    name: Annotated[str, typer.Argument(help="A shipped checkpoint's name, or a checkpoint's folder.")],
+    budget: Annotated[str, typer.Option(help="KIND<=NUMBER, for example 'average_bits<=3'.")],
+    method: Annotated[str, typer.Option(help="greedy, exact, random or all.")] = "all",
+    data: Annotated[
+        str | None, typer.Option(help="Data, for example digits+noise0.4@7 [what it was trained on].")
+    ] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Training images to search with [2000, or all].")] = None,
+    random: Annotated[int, typer.Option(min=1, help="Assignments that method random draws.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the images and of random assignments.")] = 0,
+    costs: Annotated[
+        Path | None, typer.Option(help="Table of costs (CSV): its columns are kinds of budgets too.")
+    ] = None,
+    pareto: Annotated[bool, typer.Option("--pareto", help="Search under many budgets and draw the front.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for what is found [runs/search-NAME].")] = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search per-layer widths that lose least under a budget; training images choose, test images judge."""
+    from bitmixer.networks import find_checkpoint
+    from bitmixer.networks.checkpoint import require_weights
+    from bitmixer.search.command import SearchRequest, run_search
+
+    checkpoint = find_checkpoint(name)
+    require_weights(checkpoint)
+    request = SearchRequest(
+        checkpoint=checkpoint, data=_data_of(checkpoint, data), budget=budget, method=method, images=images,
+        random_assignments=random, seed=seed, costs=costs, pareto=pareto,
+        folder=out or Path("runs") / f"search-{checkpoint.name}",
+    )  # fmt: skip
+    _set_threads(threads)
+    with progress_on_stderr(None, quiet=quiet, only_bar=True) as show:
+        found = run_search(request, progress=lambda step: show(0, step))
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        _print_found(found)
+        print(f"Assignments in {request.folder}")
+
+
 def main() -> None:
     """Run the command line; errors are one line on stderr and an exit code, never a traceback."""
     try:
@@ -165,11 +221,13 @@ def main() -> None:
 
 
 @contextmanager
-def progress_on_stderr(total: int, *, quiet: bool, only_bar: bool = False) -> Iterator[Callable[[int, str], None]]:
+def progress_on_stderr(
+    total: int | None, *, quiet: bool, only_bar: bool = False
+) -> Iterator[Callable[[int, str], None]]:
     """Yield a function (steps done, what was done): a bar on a terminal, else a line per step.
 
     Args:
-        total: Number of steps.
+        total: Number of steps; ``None`` if nobody knows.
         quiet: Show nothing.
         only_bar: Show nothing where there is no terminal.
     """
@@ -187,6 +245,14 @@ def progress_on_stderr(total: int, *, quiet: bool, only_bar: bool = False) -> It
             yield lambda done, step: bar.update(task, description=step, completed=done)
 
 
+def _data_of(checkpoint: Checkpoint, data: str | None) -> str:
+    """Return the data that the user names, or else what the checkpoint was trained on."""
+    chosen = data or (checkpoint.metrics or {}).get("data")
+    if chosen is None:
+        raise DataError(f"{checkpoint.name} does not say what it was trained on: give --data")
+    return str(chosen)
+
+
 def _set_threads(threads: int | None) -> None:
     if threads is not None:
         import torch
@@ -200,11 +266,30 @@ def _print_accuracy(measured: dict[str, Any]) -> None:
     if random["count"]:
         rows.append((f"random, mean of {random['count']}", f"{random['mean']:.2%} ± {random['std']:.2%}"))
         rows.append(("random, lowest", f"{random['min']:.2%}"))
+    if "assignment" in measured:
+        rows.append(("the assignment", f"{measured['assignment']:.2%}"))
     _print_table(
         f"{measured['network']} on {measured['inputs']} inputs of {measured['data']}",
         ("widths", "accuracy"),
         rows,
     )
+
+
+def _print_found(found: dict[str, Any]) -> None:
+    budget, random = found["budget"], found["random"]
+    rows = [
+        (row["method"], f"{row['cost']:.6g}", f"{row['loss']:.4f}", f"{row['accuracy']:.2%}")
+        for row in found["found"]
+        if row["method"] != "random"
+    ]
+    if random is not None:
+        cost, loss, accuracy = (random[what] for what in ("cost", "loss", "accuracy"))
+        rows.append((
+            f"random, mean of {cost['count']}", f"{cost['mean']:.6g}", f"{loss['mean']:.4f} ± {loss['std']:.4f}",
+            f"{accuracy['mean']:.2%} ± {accuracy['std']:.2%}",
+        ))  # fmt: skip
+    title = f"{found['network']} on {found['inputs']} inputs of {found['data']}, {budget['kind']}<={budget['limit']:g}"
+    _print_table(title, ("widths", budget["kind"], "loss", "accuracy"), rows)
 
 
 def _accuracies(uniform: dict[str, float] | None) -> str:

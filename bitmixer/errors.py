@@ -34,6 +34,10 @@ class TrainingError(BitmixerError):
     """Raised when a training cannot start, or diverges."""
 
 
+class SearchError(BitmixerError):
+    """Raised when a budget or a cost table is wrong, or no assignment can meet a budget."""
+
+
 class DataError(BitmixerError):
     """Raised when a data set is unknown, missing or damaged."""
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitmixer.bitwidths import BitAssignment
-from bitmixer.data import load_data
-from bitmixer.errors import DataError
+from bitmixer.data import load_data, require_shape
 from bitmixer.execution import run
 from bitmixer.graph import LayerGraph
 from bitmixer.network import MetaQuantizedNetwork
@@ -28,7 +27,8 @@ class Evaluation:
         inputs: Number of test inputs.
         uniform: Accuracy per uniform width.
         random: Accuracy of each random assignment, widths drawn evenly per site.
-        seed: Seed of the assignments.
+        seed: Seed of the random assignments.
+        assigned: Accuracy of one more assignment; ``None`` if none was given.
     """
 
     network: str
@@ -38,6 +38,7 @@ class Evaluation:
     uniform: dict[int, float]
     random: tuple[float, ...]
     seed: int
+    assigned: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the evaluation as JSON holds it."""
@@ -45,6 +46,7 @@ class Evaluation:
         summary = {"mean": None, "std": None, "min": None} if not self.random else {
             "mean": float(values.mean()), "std": float(values.std()), "min": float(values.min())
         }  # fmt: skip
+        assigned = {} if self.assigned is None else {"assignment": self.assigned}
         return {
             "network": self.network,
             "data": self.data,
@@ -52,6 +54,7 @@ class Evaluation:
             "inputs": self.inputs,
             "uniform": {str(bits): accuracy for bits, accuracy in self.uniform.items()},
             "random": {**summary, "count": len(self.random), "seed": self.seed},
+            **assigned,
         }
 
 
@@ -62,18 +65,25 @@ def evaluate(
     *,
     random_assignments: int = 0,
     seed: int = 0,
+    assignment: BitAssignment | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Evaluation:
     """Measure a network on the test split of ``data``.
 
+    Args:
+        network: The network, with its quantisers on.
+        graph: Its layer graph.
+        data: Data name, corruption included.
+        random_assignments: Random per-layer assignments to try.
+        seed: Seed of these.
+        assignment: One more to try.
+        progress: Called with what was done, once per assignment.
+
     Raises:
         DataError: The data name is unknown, or its inputs are of another shape than the network's.
     """
+    require_shape(data, graph.input_shape, graph.network)
     inputs, labels = load_data(data)
-    if inputs.shape[1:] != graph.input_shape:
-        raise DataError(
-            f"data {data!r} has inputs of shape {tuple(inputs.shape[1:])}; {graph.network} takes {graph.input_shape}"
-        )
 
     def accuracy(assignment: BitAssignment) -> float:
         predictions = run(network, inputs, assignment).argmax(dim=1)
@@ -88,6 +98,7 @@ def evaluate(
     for count in range(random_assignments):
         random.append(accuracy(BitAssignment.random(graph.layers, generator)))
         progress(f"random {count + 1}")
+    assigned = None if assignment is None else accuracy(assignment)
     return Evaluation(
         network=graph.network,
         data=data,
@@ -96,4 +107,5 @@ def evaluate(
         uniform=uniform,
         random=tuple(random),
         seed=seed,
+        assigned=assigned,
     )

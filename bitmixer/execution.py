@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from bitmixer.bitwidths import BitWidths, require_allowed
-from bitmixer.errors import BitWidthError, UnknownSiteError, did_you_mean
+from bitmixer.bitwidths import BitWidths, require_allowed, require_known
+from bitmixer.errors import BitWidthError
 from bitmixer.layers import Site, TransitionalNorm
 from bitmixer.network import MetaQuantizedNetwork, transition
-from bitmixer.operations import module_of
+from bitmixer.operations import module_of, writes_in_place
 
 BATCH_SIZE = 250
 
@@ -64,8 +64,7 @@ class StepwiseRun:
             UnknownSiteError: The network has no such site.
             BitWidthError: The site does not allow these widths, or was committed with others.
         """
-        self._require_known(site)
-        require_allowed(self._sites[site], widths)
+        require_allowed(require_known(site, self._sites), widths)
         if self._widths.setdefault(site, widths) != widths:
             raise BitWidthError(f"site {site!r} is committed at {self._widths[site]} and cannot run at {widths}")
 
@@ -76,7 +75,7 @@ class StepwiseRun:
             UnknownSiteError: The network has no such site.
             BitWidthError: The site, or one before it, is not committed.
         """
-        self._require_known(site)
+        require_known(site, self._sites)
         self._value(self._nodes[site])
 
     def finish(self) -> Tensor:
@@ -88,9 +87,38 @@ class StepwiseRun:
         result: Tensor = self._value(self._output)
         return result
 
-    def _require_known(self, site: str) -> None:
-        if site not in self._sites:
-            raise UnknownSiteError(f"site {site!r} is not in this network: {did_you_mean(site, self._sites)}")
+    def branch(self, changes: Mapping[str, BitWidths]) -> StepwiseRun:
+        """Return a run of the same inputs in which some committed sites have other widths.
+
+        It takes over every value that does not depend on them, so that only what follows is computed again. This
+        run stays as it is.
+
+        Raises:
+            UnknownSiteError: The network has no such site.
+            BitWidthError: A site does not allow its widths.
+        """
+        branched = StepwiseRun(self._network, self._inputs)
+        for site, widths in {**self._widths, **changes}.items():
+            branched.commit(site, widths)
+        for node in self._network.body.graph.nodes:  # operands come before their users
+            kept = all(operand in branched._values for operand in node.all_input_nodes)
+            if kept and node in self._values and branched._key(node) == self._key(node):
+                branched._values[node] = self._values[node]
+        return branched
+
+    def _key(self, node: fx.Node) -> tuple[int, ...]:
+        """Return the bits that a node's own work depends on, beside its operands."""
+        module = module_of(node)
+        if isinstance(module, Site):
+            return self._widths[str(node.target)]
+        if isinstance(module, TransitionalNorm):
+            return transition(self._widths, *self._network.transitions[str(node.target)])
+        return ()
+
+    def _copy(self, node: fx.Node) -> Tensor:
+        """Return a copy of a tensor that is overwritten, since a branch may still need it as it was."""
+        copy: Tensor = self._values[node].clone()
+        return copy
 
     @torch.no_grad()
     def _value(self, node: fx.Node) -> Any:
@@ -110,8 +138,9 @@ class StepwiseRun:
     def _compute(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
             return self._inputs
-        arguments = fx.node.map_arg(node.args, self._values.__getitem__)
-        keywords = fx.node.map_arg(node.kwargs, self._values.__getitem__)
+        operand = self._copy if writes_in_place(node) else self._values.__getitem__
+        arguments = fx.node.map_arg(node.args, operand)
+        keywords = fx.node.map_arg(node.kwargs, operand)
         if node.op == "output":
             return arguments[0]
         if node.op == "call_method":
@@ -122,7 +151,7 @@ class StepwiseRun:
         module = module_of(node)
         assert module is not None
         if isinstance(module, Site):
-            module.widths = self._widths[str(node.target)]
+            module.widths = BitWidths(*self._key(node))
         elif isinstance(module, TransitionalNorm):
-            module.select(*transition(self._widths, *self._network.transitions[str(node.target)]))
+            module.select(*self._key(node))
         return module(*arguments, **keywords)

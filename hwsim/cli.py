@@ -208,15 +208,21 @@ def cost(
     layers: Annotated[Path | None, typer.Option(help="Layer table (CSV).")] = None,
     network: Annotated[str | None, typer.Option(help="Network, instead of a layer table.")] = None,
     bits: Annotated[int | None, typer.Option(help="Uniform width for --network [its highest].")] = None,
+    all_widths: Annotated[
+        bool,
+        typer.Option("--all-widths", help="With --network: each layer at each of its widths, as a search takes it."),
+    ] = False,
+    assignment: Annotated[Path | None, typer.Option(help="With --network: widths per layer (JSON).")] = None,
     inputs: Annotated[int, typer.Option(min=1, help="Inputs per frame, with --network.")] = 1,
     profile: Annotated[str, typer.Option(help="Device profile: memory, energy, clock.")] = "bismo_pynq_z1",
     sets: Annotated[list[str] | None, typer.Option("--set", help="Array parameter: rows=16.")] = None,
 ) -> None:
     """Print cycles, traffic and energy per layer as CSV."""
-    from hwsim.pricing import price
+    from hwsim.pricing import Widths, price
 
+    widths = Widths(bits=bits, all_widths=all_widths, assignment=assignment)
     print(
-        price(array, layers=layers, network=network, bits=bits, inputs=inputs, profile=profile, sets=sets or ()),
+        price(array, layers=layers, network=network, widths=widths, inputs=inputs, profile=profile, sets=sets or ()),
         end="",
     )
 

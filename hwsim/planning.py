@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitmixer.assignment_file import load_assignment
 from bitmixer.data import require_shape
 from bitmixer.documents import KeyPath, read_tree, replace
 from bitmixer.errors import BitmixerError
+from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
 from hwsim import provenance
 from hwsim.config.overrides import split_sets
@@ -89,7 +91,9 @@ def plan(
     with _blaming(path, sets, ("streams", 0, "data")):
         if stream.data is not None:
             require_shape(stream.data, checkpoint.graph.input_shape, checkpoint.name)
+    spelled = controller or _spelled(scenario)
     with _blaming(path, sets, ("controller",), f"--controller {controller}" if controller else None):
+        scenario = _with_assignment(scenario, path, checkpoint.graph)
         rehearsed = build_controller(scenario.controller.name, scenario.controller.options)
         rehearsed.init(device_view(device), NetworkView(graph=checkpoint.graph, costs=costs))
         if rehearsed.needs_outputs and scenario.outputs == "none":
@@ -104,7 +108,7 @@ def plan(
         device=device,
         checkpoint=checkpoint,
         costs=costs,
-        controller=controller or _spelled(scenario),
+        controller=spelled,
         run_id=provenance.run_id(resolved(scenario, profile), checkpoint.sha256),
     )
 
@@ -162,11 +166,22 @@ def _bursts(section: BurstsSection) -> Bursts:
     )
 
 
-def _beside(network: str, scenario_path: Path) -> str:
-    """Return a network's path as seen from the scenario's folder, or its name."""
-    beside = scenario_path.parent / network
+def _beside(name: str, scenario_path: Path) -> str:
+    """Return the path of a file or network as seen from the scenario's folder, or its name if nothing is there."""
+    beside = scenario_path.parent / name
     is_there = beside.is_file() or (beside / "checkpoint.json").is_file()
-    return str(beside) if is_there else network
+    return str(beside) if is_there else name
+
+
+def _with_assignment(scenario: Scenario, path: Path, graph: LayerGraph) -> Scenario:
+    """Put an assignment's content in the place of its file's name, so that the run's hash follows the content."""
+    options = scenario.controller.options
+    if not isinstance(file := options.get("assignment"), str):
+        return scenario
+    assignment = load_assignment(Path(_beside(file, path)), graph.layers)
+    content = {site: tuple(widths) for site, widths in assignment.items()}
+    chosen = scenario.controller.model_copy(update={"options": {**options, "assignment": content}})
+    return scenario.model_copy(update={"controller": chosen})
 
 
 def _spelled(scenario: Scenario) -> str:

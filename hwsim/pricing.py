@@ -1,34 +1,70 @@
-"""What ``hwsim cost`` prints: a layer table, or a network at one width, priced on an array."""
+"""What ``hwsim cost`` prints: a layer table, or a network at some of its widths, priced on an array."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from bitmixer.assignment_file import load_assignment
+from bitmixer.bitwidths import BitWidths
+from bitmixer.graph import Layer, LayerGraph
 from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.config.profile import DeviceProfile, load_profile
-from hwsim.cost import arrays, layer_csv
+from hwsim.cost import CostTable, arrays, layer_csv
 from hwsim.cost.arrays import ArrayModel
-from hwsim.device import Device, array_parameters, build_device
+from hwsim.device import array_parameters, build_device
 from hwsim.errors import ConfigurationError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Widths:
+    """At which widths a network is priced; its highest uniform width if nothing is chosen.
+
+    Attributes:
+        bits: One uniform width.
+        all_widths: Every site at every pair of widths that it allows, its key consumer at the same activation bits
+            where that is not pinned. The rows of one uniform width add up to that width's cost; those of mixed widths
+            nearly do, as a result is written at its key consumer's bits.
+        assignment: File of an assignment.
+    """
+
+    bits: int | None = None
+    all_widths: bool = False
+    assignment: Path | None = None
+
+    @property
+    def options(self) -> list[str]:
+        """What was chosen, as options of the command line."""
+        given = {
+            "--bits": self.bits is not None,
+            "--all-widths": self.all_widths,
+            "--assignment": bool(self.assignment),
+        }
+        return [option for option, is_given in given.items() if is_given]
+
+
 def price(
-    array: str, *, layers: Path | None, network: str | None, bits: int | None, inputs: int, profile: str,
+    array: str, *, layers: Path | None, network: str | None, widths: Widths, inputs: int, profile: str,
     sets: Sequence[str],
 ) -> str:  # fmt: skip
-    """Return CSV, one row per layer.
+    """Return CSV, one row per layer, or per layer and widths.
 
     Raises:
-        ConfigurationError: Neither or both of table and network, an unknown array, or a wrong parameter.
-        DocumentError: The profile is invalid.
+        ConfigurationError: Neither or both of table and network, more than one choice of widths or one for a table, an
+            unknown array, or a wrong parameter.
+        DocumentError: The profile or the assignment is invalid.
         CheckpointError: The network is unknown.
     """
     if (layers is None) == (network is None):
         raise ConfigurationError("hwsim cost: give either --layers FILE.csv or --network NAME")
+    if layers is not None and widths.options:
+        raise ConfigurationError(f"hwsim cost: {widths.options[0]} goes with --network: a layer table holds its widths")
+    if len(widths.options) > 1:
+        raise ConfigurationError(f"hwsim cost: {' and '.join(widths.options)} exclude one another: give one")
     loaded = load_profile(profile)
     device = build_device(loaded)
     model = _array(array, loaded, sets)
@@ -39,7 +75,9 @@ def price(
         )  # fmt: skip
         return layer_csv.to_csv(priced)
     assert network is not None
-    return _network_csv(device, model, network, bits, inputs)
+    graph = find_checkpoint(network).graph
+    costs = dataclasses.replace(device, array=model).cost_table(graph, inputs)
+    return _network_csv(costs, list(_priced_widths(graph, widths)))
 
 
 def _array(name: str, profile: DeviceProfile, sets: Sequence[str]) -> ArrayModel:
@@ -53,21 +91,34 @@ def _array(name: str, profile: DeviceProfile, sets: Sequence[str]) -> ArrayModel
     return arrays.build(name, **parameters)
 
 
-def _network_csv(device: Device, model: ArrayModel, network: str, bits: int | None, inputs: int) -> str:
-    graph = find_checkpoint(network).graph
-    assignment = graph.uniform(bits if bits is not None else max(graph.uniform_bits))
-    costs = dataclasses.replace(device, array=model).cost_table(graph, inputs)
+def _priced_widths(graph: LayerGraph, widths: Widths) -> Iterator[tuple[Layer, BitWidths, int]]:
+    """Yield layers, their widths and the activation bits of their key consumers (its own, if a layer has none)."""
+    if widths.all_widths:
+        for layer in graph.layers:
+            consumer = None if layer.key_consumer is None else graph[layer.key_consumer]
+            for own in layer.allowed:
+                yield layer, own, consumer.allowed[0].activation if consumer and consumer.pinned else own.activation
+        return
+    if widths.assignment is not None:
+        assignment = load_assignment(widths.assignment, graph.layers)
+    else:
+        assignment = graph.uniform(widths.bits if widths.bits is not None else max(graph.uniform_bits))
+    for layer in graph.layers:
+        own = assignment[layer.name]
+        yield layer, own, own.activation if layer.key_consumer is None else assignment[layer.key_consumer].activation
+
+
+def _network_csv(costs: CostTable, priced: Sequence[tuple[Layer, BitWidths, int]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([
         "layer", "weight_bits", "activation_bits", "compute_cycles", "total_cycles", "memory_stall_cycles",
         "dram_bits", "energy_joules",
     ])  # fmt: skip
-    for position, layer in enumerate(graph.layers):
-        widths = assignment[layer.name]
-        following = widths if layer.key_consumer is None else assignment[layer.key_consumer]
+    for layer, widths, following in priced:
+        position = costs.graph.index[layer.name]
         weight, activation = costs.width_index(widths.weight), costs.width_index(widths.activation)
-        site = (position, weight, activation, costs.width_index(following.activation), 0)
+        site = (position, weight, activation, costs.width_index(following), 0)
         compute = int(costs.compute_cycles[position, weight, activation])
         total = int(costs.total_cycles[(0, *site)])
         dram = int(costs.dram_read_bits[site] + costs.dram_write_bits[site])

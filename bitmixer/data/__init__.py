@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 _LOADERS = {"cifar10": cifar10.load, "digits": digits.load, "mnist5k": mnist5k.load}
 _SHAPES = {"cifar10": cifar10.SHAPE, "digits": digits.SHAPE, "mnist5k": mnist5k.SHAPE}
 DATA_SETS = tuple(_LOADERS)
+USUAL_IMAGES = 2000
+TRAINING_STREAM = 1
+"""Seeds of corruptions of training images end in this number."""
 
-__all__ = ["DATA_SETS", "DataName", "ImageSet", "load_data", "load_image_set"]
+__all__ = ["DATA_SETS", "DataName", "ImageSet", "load_data", "load_image_set", "load_training_images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def load_labels(name: str) -> NDArray[np.int64]:
     Raises:
         DataError: The name is unknown or the data is missing or damaged.
     """
-    return _test_split(DataName.parse(name).base)[1]
+    return _split(DataName.parse(name).base, "test")[1]
 
 
 def load_data(name: str) -> tuple[Tensor, Tensor]:
@@ -95,18 +98,48 @@ def load_data(name: str) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: The name is unknown or the data is missing or damaged.
     """
+    parsed = DataName.parse(name)
+    return _as_tensors(parsed, *_split(parsed.base, "test"), seed=parsed.seed)
+
+
+def load_training_images(name: str, images: int | None = None, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return some of the training split, drawn evenly, in the form of :func:`load_data`.
+
+    What is chosen by looking at these may be judged on the test split. The corruption is drawn apart from the
+    test split's, so that the two share no noise.
+
+    Args:
+        name: Data name, corruption included.
+        images: How many; if not given, 2000, or all if there are fewer.
+        seed: Seed of the draw.
+
+    Raises:
+        DataError: The name is unknown, the data is missing or damaged, or has fewer images.
+    """
+    parsed = DataName.parse(name)
+    inputs, labels = _split(parsed.base, "train")
+    count = min(USUAL_IMAGES, len(labels)) if images is None else images
+    if not 1 <= count <= len(labels):
+        raise DataError(f"data {name!r} has {len(labels)} training images: {count} cannot be drawn; ask for fewer")
+    drawn = np.random.default_rng(seed).permutation(len(labels))[:count]
+    return _as_tensors(parsed, inputs[drawn], labels[drawn], seed=(parsed.seed, TRAINING_STREAM))
+
+
+def _as_tensors(
+    name: DataName, inputs: NDArray[np.float32], labels: NDArray[np.int64], *, seed: int | tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
     import torch
 
-    parsed = DataName.parse(name)
-    inputs, labels = _test_split(parsed.base)
-    if parsed.corruption is not None:
-        inputs = corruption.apply(inputs, parsed.corruption, parsed.severity, parsed.seed)
+    if name.corruption is not None:
+        inputs = corruption.apply(inputs, name.corruption, name.severity, seed)
     return torch.from_numpy(np.ascontiguousarray(inputs)), torch.from_numpy(labels)
 
 
-def _test_split(base: str) -> cifar10.Labelled:
-    """Return the test images and labels; of a large set nothing else is decoded."""
+def _split(base: str, split: cifar10.Split) -> cifar10.Labelled:
+    """Return the images and labels of one split; of a large set nothing else is decoded."""
     if base == "cifar10":
-        return cifar10.load_split("test")
+        return cifar10.load_split(split)
     images = load_image_set(base)
-    return images.test_inputs, images.test_labels
+    if split == "test":
+        return images.test_inputs, images.test_labels
+    return images.train_inputs, images.train_labels

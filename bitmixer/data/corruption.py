@@ -29,7 +29,7 @@ def parse(text: str, *, where: str) -> tuple[str, float, int]:
     return match["kind"], float(match["severity"]), int(match["seed"] or 0)
 
 
-def apply(inputs: NDArray[np.float32], kind: str, severity: float, seed: int) -> NDArray[np.float32]:
+def apply(inputs: NDArray[np.float32], kind: str, severity: float, seed: int | tuple[int, ...]) -> NDArray[np.float32]:
     """Corrupt images (n, channels, height, width) in [0, 1]; pixels stay in [0, 1].
 
     ``noise``: Gaussian, ``severity`` is its standard deviation.

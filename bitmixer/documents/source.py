@@ -80,21 +80,29 @@ def read_tree(path: Path) -> Tree:
     Raises:
         DocumentError: It cannot be read, is not YAML 1.2, or its top level is no mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DocumentError(f"{path}: no such file; {nearest_files(path)}") from None
-    except IsADirectoryError:
-        raise DocumentError(f"{path}: is a directory: give a YAML file") from None
-    except UnicodeDecodeError as error:
-        raise DocumentError(f"{path}: byte {error.start} is not UTF-8: save it as a UTF-8 text") from None
-    except OSError as error:
-        raise DocumentError(f"{path}: cannot be read: {error.strerror}") from None
-    tree = parse(text, str(path))
+    tree = parse(read_text(path), str(path))
     if not isinstance(tree.data, dict):
         found = "is empty" if tree.data is None else "holds no mapping at its top level"
         raise DocumentError(f"{path}:1:1: {found}: expected 'key: value' lines, beginning with 'schema_version: 1'")
     return tree
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        DocumentError: It cannot be read, or is no UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DocumentError(f"{path}: no such file; {nearest_files(path)}") from None
+    except IsADirectoryError:
+        raise DocumentError(f"{path}: is a directory: give a file") from None
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"{path}: byte {error.start} is not UTF-8: save it as a UTF-8 text") from None
+    except OSError as error:
+        raise DocumentError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def parse(text: str, origin: str) -> Tree:
@@ -246,7 +254,8 @@ def _mark(origin: str, error: MarkedYAMLError) -> str:
 
 
 def nearest_files(path: Path) -> str:
-    """Return a hint about the YAML files where a missing one was looked for."""
+    """Return a hint about the files of its kind where a missing one was looked for; YAML files, if it names no kind."""
     if not path.parent.is_dir():
         return f"there is no directory {path.parent} either"
-    return did_you_mean(path.name, (file.name for file in path.parent.glob("*.y*ml")))
+    kinds = {path.suffix} if path.suffix not in ("", ".yaml", ".yml") else {".yaml", ".yml"}
+    return did_you_mean(path.name, (file.name for file in path.parent.iterdir() if file.suffix in kinds))

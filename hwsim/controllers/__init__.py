@@ -24,7 +24,7 @@ class Registered(NamedTuple):
 
 
 CONTROLLERS = {
-    "static": Registered(Static, StaticOptions, "one width for the whole run"),
+    "static": Registered(Static, StaticOptions, "one width, or one per layer, for the whole run"),
     "hysteresis": Registered(Hysteresis, HysteresisOptions, "fewer bits when hot or behind, more when cool and idle"),
 }
 

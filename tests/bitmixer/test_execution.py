@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -225,3 +227,102 @@ def test_running_works_on_a_fresh_network() -> None:
     network.quantize()
     assignment = capture(network, x).uniform(2)
     assert torch.equal(run(network, x, assignment, batch_size=2), run(network, x, assignment))
+
+
+def stepwise(network: MetaQuantizedNetwork, inputs: Tensor, assignment: BitAssignment) -> StepwiseRun:
+    """Return a run that is finished."""
+    stepped = StepwiseRun(network, inputs)
+    for site, widths in assignment.items():
+        stepped.commit(site, widths)
+    stepped.finish()
+    return stepped
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_branch_equals_a_run_of_its_own_and_leaves_the_first_alone(
+    digits_network: MetaQuantizedNetwork, graph: LayerGraph, inputs: Tensor, seed: int
+) -> None:
+    first, other = drawn(graph, seed), drawn(graph, seed + 100)
+    stepped = stepwise(digits_network, inputs, first)
+    for count in (0, 1, 3, len(graph.layers)):
+        changes = {layer.name: other[layer.name] for layer in graph.layers[len(graph.layers) - count :]}
+        branched = stepped.branch(changes).finish()
+        assert torch.equal(branched, run(digits_network, inputs, {**first, **changes}))
+    for layer in graph.layers:
+        changes = {layer.name: other[layer.name]}
+        branched = stepped.branch(changes).branch({graph.layers[1].name: BitWidths(2, 2)}).finish()
+        assert torch.equal(
+            branched, run(digits_network, inputs, {**first, **changes, graph.layers[1].name: BitWidths(2, 2)})
+        )
+    assert torch.equal(stepped.finish(), run(digits_network, inputs, first))
+
+
+def test_a_branch_computes_only_what_depends_on_its_changes(
+    digits_network: MetaQuantizedNetwork, graph: LayerGraph, inputs: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepped = stepwise(digits_network, inputs, graph.uniform(8))
+    computed: list[str] = []
+    for site in digits_network.sites:
+        product = site.layer.product
+
+        def noted(*arguments: Tensor, name: str = site.name, product: Any = product) -> Tensor:
+            computed.append(name)
+            result: Tensor = product(*arguments)
+            return result
+
+        monkeypatch.setattr(site.layer, "product", noted)
+    stepped.branch({}).finish()
+    assert computed == []
+    stepped.branch({"stages.2.0.conv2": BitWidths(8, 8)}).finish()
+    assert computed == []
+    stepped.branch({"stages.2.0.conv2": BitWidths(2, 2)}).finish()
+    assert computed == ["stages.2.0.conv2", "classifier"]  # the norm before it changes too, but no layer before that
+
+
+def test_a_branch_refuses_what_a_commit_refuses(
+    digits_network: MetaQuantizedNetwork, graph: LayerGraph, inputs: Tensor
+) -> None:
+    stepped = stepwise(digits_network, inputs, graph.uniform(8))
+    with pytest.raises(UnknownSiteError, match="did you mean 'stages"):
+        stepped.branch({"stages.0.0.conv3": BitWidths(2, 2)})
+    with pytest.raises(BitWidthError, match="cannot run at w3a3"):
+        stepped.branch({"stages.0.0.conv1": BitWidths(3, 3)})
+
+
+class InPlace(nn.Module):
+    """Overwrites the sum's first operand, which shares its memory with that of a norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.first = nn.Conv2d(4, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(4)
+        self.norm2 = nn.BatchNorm2d(4)
+        self.last = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm3 = nn.BatchNorm2d(4)
+        self.classifier = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.stem(x)))
+        y = F.relu(self.norm1(self.first(x)), inplace=True)
+        z = self.norm2(self.second(x))
+        y += z
+        y = self.norm3(self.last(F.relu(y, inplace=True)))
+        return self.classifier(F.relu(y, inplace=True).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def test_a_branch_is_right_where_tensors_are_overwritten() -> None:
+    inputs = torch.rand(5, 1, 6, 6)
+    network = convert(InPlace().eval(), (2, 4, 8))
+    network.calibrate_activations(inputs)
+    network.calibrate_weights()
+    network.start_transitions()
+    network.quantize()
+    first = network.eval().uniform(8)
+    stepped = stepwise(network, inputs, first)
+    for site in ("first", "second", "last"):
+        expected = run(network, inputs, {**first, site: BitWidths(2, 2)})
+        assert torch.equal(stepped.branch({site: BitWidths(2, 2)}).finish(), expected)
+        assert not torch.equal(expected, stepped.finish())

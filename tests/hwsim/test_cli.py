@@ -110,7 +110,7 @@ def test_profiles_lists_and_shows_where_numbers_come_from(hwsim: Command) -> Non
 
 def test_controllers_lists_options(hwsim: Command) -> None:
     said = hwsim("controllers").out
-    assert "static: one width for the whole run" in said
+    assert "static: one width, or one per layer, for the whole run" in said
     assert "    hold_milliseconds [2000]" in said
 
 

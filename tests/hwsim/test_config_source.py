@@ -160,7 +160,7 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "house.yaml").touch()
     with pytest.raises(DocumentError, match=r"no such file; did you mean 'house\.yaml'\?"):
         load_document(tmp_path / "huose.yaml", House)
-    with pytest.raises(DocumentError, match="is a directory: give a YAML file"):
+    with pytest.raises(DocumentError, match="is a directory: give a file"):
         load_document(tmp_path, House)
 
 

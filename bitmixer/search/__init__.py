@@ -1,0 +1,1 @@
+"""Search for the bit assignment that loses least under a budget."""
