@@ -26,9 +26,9 @@ class Widths:
 
     Attributes:
         bits: One uniform width.
-        all_widths: Every site at every pair of widths that it allows, its key consumer at the same activation bits
-            where that is not pinned. The rows of one uniform width add up to that width's cost; those of mixed widths
-            nearly do, as a result is written at its key consumer's bits.
+        all_widths: Every site at every pair of widths that it allows. A site's results are written at its key
+            consumer's activation bits, which such a table cannot know: it takes the site's own, or the consumer's where
+            that is pinned. The rows of an assignment therefore add up to nearly what the assignment costs.
         assignment: File of an assignment.
     """
 

@@ -59,10 +59,11 @@ def draw_trade_off(trade_off: TradeOff, path: Path, *, title: str, inputs: int) 
 
 def _subtitle(trade_off: TradeOff, inputs: int) -> str:
     middle = float(np.median([point.accuracy for point in trade_off.points]))
-    error = (middle * (1 - middle) / inputs) ** 0.5
+    error = 100 * (middle * (1 - middle) / inputs) ** 0.5
     return (
-        f"Searched on training images, judged on {inputs} test inputs: a point's standard error is about {error:.1%}."
-    ).replace("%", " percentage points")
+        f"Searched on training images, judged on {inputs} test images: "
+        f"one point's standard error is {error:.1f} percentage points."
+    )
 
 
 def _draw_methods(axes: Axes, trade_off: TradeOff) -> None:

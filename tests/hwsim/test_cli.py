@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bitmixer.assignment_file import save_assignment
+from bitmixer.networks import find_checkpoint
 from hwsim import cli
 from hwsim.records.store import RunFolder
 
@@ -130,6 +132,53 @@ def test_cost_of_a_network(hwsim: Command) -> None:
 def priced(answer: Any) -> list[dict[str, str]]:
     assert answer.code == 0, answer
     return list(csv.DictReader(io.StringIO(answer.out)))
+
+
+def test_cost_of_all_widths_is_that_of_each_uniform_width(hwsim: Command) -> None:
+    every = priced(hwsim("cost", "--network", "resnet8_digits", "--all-widths", "--inputs", 5))
+    assert len(every) == 8 * 3 + 2
+    for bits in (2, 4, 8):
+        rows = priced(hwsim("cost", "--network", "resnet8_digits", "--bits", bits, "--inputs", 5))
+        assert [row for row in rows[1:] if row not in every] == []  # the stem's results drain at its consumer's bits
+    assert {(row["layer"], row["weight_bits"]) for row in every} == {
+        (layer.name, str(widths.weight))
+        for layer in find_checkpoint("resnet8_digits").graph.layers
+        for widths in layer.allowed
+    }
+
+
+def test_a_found_assignment_is_priced_and_runs(
+    hwsim: Command, write_scenario: Callable[..., str], tmp_path: Path
+) -> None:
+    graph = find_checkpoint("resnet8_digits").graph
+    mixed = {layer.name: layer.allowed[position % len(layer.allowed)] for position, layer in enumerate(graph.layers)}
+    file = save_assignment(tmp_path / "found.json", mixed)
+    rows = priced(hwsim("cost", "--network", "resnet8_digits", "--assignment", file, "--inputs", 100))
+    assert [(row["layer"], row["weight_bits"]) for row in rows] == [(s, str(w.weight)) for s, w in mixed.items()]
+
+    scenario = write_scenario(("{name: hysteresis, options: {period_milliseconds: 1, calm_milliseconds: 5}}",
+                               "{name: static, options: {assignment: found.json}}"))  # fmt: skip
+    assert hwsim("run", scenario, "--quiet", "--out", tmp_path / "run").code == 0
+    run = RunFolder(tmp_path / "run")
+    ran = {row["layer"]: (row["weight_bits"], row["activation_bits"]) for row in run.table("layers").to_pylist()}
+    assert ran == mixed
+    assert run.summary["controller"] == 'static:assignment="found.json"'
+    frame = [row for row in run.table("layers").to_pylist() if row["frame"] == 1]
+    assert sum(row["cycles"] for row in frame) == sum(int(row["total_cycles"]) for row in rows)
+
+    named = hwsim("run", scenario, "--controller", f"static:assignment={file}", "--quiet", "--out", tmp_path / "named")
+    assert named.code == 0
+    assert RunFolder(tmp_path / "named").summary["run_id"] == run.summary["run_id"]  # the content, not the name
+    save_assignment(file, graph.uniform(4))
+    assert hwsim("run", scenario, "--quiet", "--out", tmp_path / "other").code == 0
+    assert RunFolder(tmp_path / "other").summary["run_id"] != run.summary["run_id"]
+    file.write_text('{"stem": [8, 8],\n "stages.0.0.conv3": [8, 8]}', encoding="utf-8")
+    hwsim("run", scenario, "--out", tmp_path / "x").refused(
+        "s.yaml:22:13: controller: ", "found.json:2:2: site 'stages.0.0.conv3' is not in this network: did you mean"
+    )
+    hwsim("cost", "--network", "resnet8_digits", "--assignment", file).refused(
+        "found.json:2:2: site 'stages.0.0.conv3'"
+    )
 
 
 def test_cost_of_a_layer_table_on_an_array_of_another_size(hwsim: Command, tmp_path: Path) -> None:

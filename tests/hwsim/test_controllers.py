@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitmixer.errors import DocumentError
+from bitmixer.errors import BitmixerError, DocumentError
 from hwsim.controllers import CONTROLLERS, build_controller, parse_controller
 from hwsim.controllers.base import Controller, Decision, DeviceView, NetworkView, Observation
 from hwsim.errors import ConfigurationError
@@ -74,6 +74,32 @@ class Driven:
             assert again == decision  # the state is explicit, and nothing is drawn
             if decision is not None:
                 self._note(decision)
+
+
+def test_static_keeps_widths_per_layer(network: NetworkView) -> None:
+    widths = {
+        layer.name: layer.allowed[position % len(layer.allowed)] for position, layer in enumerate(network.graph.layers)
+    }
+    controller = build_controller("static", {"assignment": {site: list(pair) for site, pair in widths.items()}})
+    decision, _ = controller.init(DEVICE, network)
+    assert decision.widths == widths
+    assert len(set(widths.values())) > 1
+    assert decision.reason == "static, widths per layer"
+
+
+def test_static_refuses_an_assignment_of_another_network(network: NetworkView) -> None:
+    widths = {layer.name: (8, 8) for layer in network.graph.layers}
+    for changed, message in (
+        ({**widths, "stm": (8, 8)}, "'stm' is not in this network: did you mean 'stem'"),
+        ({**widths, "stages.0.0.conv1": (3, 3)}, "cannot run at w3a3"),
+        ({"stem": (8, 8)}, "has no widths in this assignment"),
+    ):
+        with pytest.raises(BitmixerError, match=message):
+            build_controller("static", {"assignment": changed}).init(DEVICE, network)
+    with pytest.raises(ConfigurationError, match="bits and assignment exclude one another"):
+        build_controller("static", {"assignment": widths, "bits": 4})
+    with pytest.raises(ConfigurationError, match=r"option 'assignment\.stem\.0'.*integer"):
+        build_controller("static", {"assignment": {"stem": (8.5, 8)}})
 
 
 def hysteresis(network: NetworkView, **options: Any) -> Driven:
