@@ -63,12 +63,12 @@ def run_search(request: SearchRequest, *, progress: Callable[[str], None] = lamb
     graph, methods, budget = request.checkpoint.graph, _methods(request.method), _budget(request)
     require_shape(request.data, graph.input_shape, graph.network)
     network = load_network(request.checkpoint)
-    inputs, labels = load_training_images(request.data, request.images, seed=request.seed)
+    inputs, _ = load_training_images(request.data, request.images, seed=request.seed)
 
     def measured(done: int, changes: int) -> None:
-        progress(f"{changes} changes of widths on {done} of {len(labels)} images")
+        progress(f"{changes} changes of widths on {done} of {len(inputs)} images")
 
-    model = MeasuredLoss(network, inputs, labels, progress=measured)
+    model = MeasuredLoss(network, inputs, progress=measured)
     searcher = Searcher(
         graph, budget.cost, model, random_assignments=request.random_assignments, seed=request.seed
     )  # fmt: skip
@@ -77,7 +77,7 @@ def run_search(request: SearchRequest, *, progress: Callable[[str], None] = lamb
     result = trade_off(searcher, judge, limits=sorted(limits), methods=methods, progress=progress)
     about = {
         "network": graph.network, "data": request.data, "inputs": judge.inputs,
-        "search": {"images": len(labels), "split": "train", "seed": request.seed},
+        "search": {"images": len(inputs), "split": "train", "seed": request.seed},
     }  # fmt: skip
     if request.pareto:
         _write(request.folder / "pareto.json", {**about, **result.as_dict()})

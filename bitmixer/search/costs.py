@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bitmixer.bitwidths import BitAssignment, BitWidths, require_allowed, require_known
+from bitmixer.bitwidths import BitAssignment, BitWidths, SiteLike, require_allowed, require_known
 from bitmixer.errors import SearchError, did_you_mean
 from bitmixer.graph import Layer, LayerGraph
 
@@ -158,9 +158,9 @@ def uniform_costs(graph: LayerGraph, cost: AdditiveCost) -> dict[int, float]:
     return {bits: cost.of(graph.uniform(bits)) for bits in graph.uniform_bits}
 
 
-def highest(graph: LayerGraph) -> BitAssignment:
+def highest(sites: Iterable[SiteLike]) -> BitAssignment:
     """Return the assignment in which every site has the most bits that it allows."""
-    return BitAssignment({layer.name: max(layer.allowed, key=_most_bits) for layer in graph.layers})
+    return BitAssignment({site.name: max(site.allowed, key=_most_bits) for site in sites})
 
 
 def _most_bits(widths: BitWidths) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def descend(graph: LayerGraph, cost: AdditiveCost, model: LossModel) -> Iterator
     Each step lowers one site to the next widths below its own that cost less, where the loss grows least per cost
     saved; ties go to the site that is issued first.
     """
-    assignment = highest(graph)
+    assignment = highest(graph.layers)
     changes = _lowerings(graph, cost, assignment)
     unchanged, changed = model.losses(assignment, changes)
     yield Step(assignment=assignment, cost=cost.of(assignment), loss=unchanged)

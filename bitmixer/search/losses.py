@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bitmixer.bitwidths import BitAssignment, BitWidths
@@ -43,15 +44,15 @@ class LossModel(Protocol):
 
 
 class MeasuredLoss:
-    """Mean cross-entropy of a network on labelled inputs, in nats.
+    """How far a network's predictions are from those at its highest widths.
 
-    Against the labels, not against the highest width's predictions: where fewer bits help, as they may on noisy
-    inputs, a search should see it.
+    Mean Kullback-Leibler divergence sum p * log(p / q) over inputs, in nats; p are the probabilities at the highest
+    widths, q those of the assignment. Against these, not against labels: it asks only what fewer bits change, so that
+    a few hundred inputs tell sites apart, and they need no labels.
 
     Args:
         network: A trained network with its quantisers on.
         inputs: Inputs (n, ...), from the training split: the test split is for judging what was found.
-        labels: Labels (n,).
         progress: Called with the number of inputs done, of one assignment and of how many changes of it.
     """
 
@@ -59,28 +60,35 @@ class MeasuredLoss:
         self,
         network: MetaQuantizedNetwork,
         inputs: Tensor,
-        labels: Tensor,
         *,
         progress: Callable[[int, int], None] = lambda inputs, changes: None,
     ) -> None:
         self._network = network
         self._inputs = inputs
-        self._labels = labels
         self._progress = progress
+
+    @cached_property
+    def _reference(self) -> Tensor:
+        """Logarithms of the probabilities at the highest widths, (n, classes)."""
+        from bitmixer.execution import run
+
+        return run(self._network, self._inputs, highest(self._network.sites)).double().log_softmax(dim=1)
 
     def losses(self, assignment: BitAssignment, changes: Sequence[Change]) -> Losses:
         """Measure an assignment and each change of it; what comes before a changed site is computed once."""
         import torch
+        from torch.nn.functional import kl_div
 
         sums = [0.0] * (1 + len(changes))
-        batches = zip(torch.split(self._inputs, BATCH_SIZE), torch.split(self._labels, BATCH_SIZE), strict=True)
         done = 0
-        for inputs, labels in batches:
+        batches = zip(torch.split(self._inputs, BATCH_SIZE), torch.split(self._reference, BATCH_SIZE), strict=True)
+        for inputs, reference in batches:
             for position, logits in enumerate(self._logits(inputs, assignment, changes)):
-                sums[position] += float(torch.nn.functional.cross_entropy(logits.double(), labels, reduction="sum"))
-            done += len(labels)
+                predicted = logits.double().log_softmax(dim=1)
+                sums[position] += float(kl_div(predicted, reference, reduction="sum", log_target=True))
+            done += len(inputs)
             self._progress(done, len(changes))
-        unchanged, *changed = (total / len(self._labels) for total in sums)
+        unchanged, *changed = (total / len(self._inputs) for total in sums)
         return Losses(unchanged, tuple(changed))
 
     def _logits(self, inputs: Tensor, assignment: BitAssignment, changes: Sequence[Change]) -> Iterator[Tensor]:
@@ -101,7 +109,7 @@ class Sensitivity:
     Attributes:
         loss: Loss with every site at its highest widths.
         increase: Switchable site -> widths -> what the loss grows by if only this site runs at them; 0 at the
-            highest; negative where fewer bits help.
+            highest.
     """
 
     loss: float
@@ -120,7 +128,7 @@ class Sensitivity:
 
 def sensitivity(graph: LayerGraph, model: LossModel) -> Sensitivity:
     """Lower each switchable site alone from the highest widths, to every width that it allows."""
-    start = highest(graph)
+    start = highest(graph.layers)
     changes = [
         Change(layer.name, widths) for layer in graph.layers for widths in layer.allowed if widths != start[layer.name]
     ]

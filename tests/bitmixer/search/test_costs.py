@@ -88,7 +88,7 @@ def test_highest_is_the_pair_of_most_bits(graph_of: Callable[..., LayerGraph]) -
     graph = graph_of(
         {"a": (BitWidths(4, 8), BitWidths(8, 2), BitWidths(2, 2)), "b": (BitWidths(2, 4), BitWidths(4, 2))}
     )
-    assert highest(graph) == assigned(BitWidths(4, 8), BitWidths(4, 2))
+    assert highest(graph.layers) == assigned(BitWidths(4, 8), BitWidths(4, 2))
 
 
 def test_a_table_of_plain_numbers_is_a_cost(graph: LayerGraph) -> None:

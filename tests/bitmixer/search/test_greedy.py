@@ -65,7 +65,7 @@ def test_it_descends_from_the_highest_to_the_least_in_steps_of_one_site(graph_of
     )
     cost = bit_operations(graph)
     way = list(descend(graph, cost, model))
-    assert way[0].assignment == highest(graph)
+    assert way[0].assignment == highest(graph.layers)
     assert way[-1].cost == cost.least
     for before, after in pairwise(way):
         changed = [site for site in before.assignment if before.assignment[site] != after.assignment[site]]

@@ -23,28 +23,27 @@ TIED = tuple(BitWidths.tied(bits) for bits in (2, 4, 8))
 
 
 @pytest.fixture(scope="module")
-def images() -> tuple[Tensor, Tensor]:
-    return load_training_images("digits+noise0.4@7", 130, seed=3)
+def inputs() -> Tensor:
+    return load_training_images("digits+noise0.4@7", 130, seed=3)[0]
 
 
-def test_losses_are_the_cross_entropy_of_each_assignment(
-    digits_network: MetaQuantizedNetwork, images: tuple[Tensor, Tensor]
+def test_losses_are_the_divergence_from_the_highest_widths(
+    digits_network: MetaQuantizedNetwork, inputs: Tensor
 ) -> None:
     graph = find_checkpoint("resnet8_digits").graph
     start = BitAssignment.random(graph.layers, np.random.default_rng(1))
     changes = [Change(layer.name, widths) for layer in graph.layers for widths in layer.allowed]
     calls: list[tuple[int, int]] = []
-    model = MeasuredLoss(digits_network, *images, progress=lambda *said: calls.append(said))
+    model = MeasuredLoss(digits_network, inputs, progress=lambda *said: calls.append(said))
     unchanged, changed = model.losses(start, changes)
-    for assignment, loss in [
-        (start, unchanged),
-        *(({**start, c.site: c.widths}, loss) for c, loss in zip(changes, changed, strict=True)),
-    ]:
-        logits = run(digits_network, images[0], assignment).double()
-        picked = logits.log_softmax(dim=1).gather(1, images[1][:, None])
-        assert loss == pytest.approx(-float(picked.mean()), rel=1e-9)
+    reference = run(digits_network, inputs, graph.uniform(8)).double().softmax(dim=1)
+    assignments = [start, *(BitAssignment({**start, site: widths}) for site, widths in changes)]
+    for assignment, loss in zip(assignments, (unchanged, *changed), strict=True):
+        predicted = run(digits_network, inputs, assignment).double().softmax(dim=1)
+        assert loss == pytest.approx(float((reference * (reference / predicted).log()).sum(dim=1).mean()), rel=1e-9)
     assert len(set(changed)) > 5
     assert calls == [(100, len(changes)), (130, len(changes))]
+    assert model.losses(graph.uniform(8), []).unchanged == 0
 
 
 def test_sensitivity_is_what_each_site_adds_alone(graph_of: Callable[..., LayerGraph], formula_loss: Any) -> None:
@@ -59,9 +58,9 @@ def test_sensitivity_is_what_each_site_adds_alone(graph_of: Callable[..., LayerG
     assert measured.loss == 1 / 8 + 3 / 8
     assert measured.increase["a"] == {TIED[2]: 0, TIED[1]: 1 / 8, TIED[0]: 3 / 8}
     assert measured.increase["b"] == {(8, 8): 0, (2, 8): 0, (8, 2): 3 / 2 - 3 / 8}
-    low = {**highest(graph), "a": TIED[0], "b": BitWidths(8, 2)}
+    low = {**highest(graph.layers), "a": TIED[0], "b": BitWidths(8, 2)}
     assert measured.foretold(low) == formula(low)  # a sum over sites is foretold exactly
-    start = highest(graph)
+    start = highest(graph.layers)
     changes = [Change("a", TIED[0]), Change("b", BitWidths(8, 2))]
     assert measured.losses(start, changes) == model.losses(start, changes)
 
