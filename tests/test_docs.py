@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from bitmixer.assignment_file import save_assignment
+from bitmixer.networks import find_checkpoint
 from hwsim import pipeline
 from hwsim.records.store import RunFolder
 
@@ -46,6 +48,28 @@ def test_the_walk_through_a_frame_follows_the_records(tmp_path: Path, monkeypatc
     weight, activation = json.loads(decision["assignment"])[decision["next_layer"]]
     assert f"w{weight}a{activation}" in first
     assert page.count("| `stages.") == 20
+
+
+def test_the_page_on_search_follows_the_files_of_searches(tmp_path: Path) -> None:
+    graph = find_checkpoint("resnet20_mnist5k").graph
+    assignment = {
+        layer.name: list(widths) for layer, widths in zip(graph.layers, graph.uniform(3).values(), strict=True)
+    }
+    save_assignment(tmp_path / "exact.json", graph.uniform(3))
+    row = {"method": "exact", "file": "exact.json", "cost": 2.75, "loss": 0.1234, "accuracy": 0.875}
+    values = {"mean": 0.25, "std": 0.125, "min": 0.0625, "max": 0.5, "count": 7}
+    found = {
+        "network": "resnet20_mnist5k", "data": "mnist5k+noise0.8@7", "inputs": 1500, "search": {"images": 321},
+        "budget": {"limit": 3.0}, "found": [{**row, "assignment": assignment}],
+        "random": dict.fromkeys(("cost", "loss", "accuracy"), values),
+    }  # fmt: skip
+    (tmp_path / "search.json").write_text(json.dumps(found), encoding="utf-8")
+    page = script("examples/search.py").page(tmp_path, tmp_path)
+    assert "| exact | 2.75 | 0.1234 | 87.50 % |" in page
+    assert "| random, mean of 7 | 0.25 | 0.2500 ± 0.1250 | 25.00 ± 12.50 % |" in page
+    assert "searched on 321 training images" in page
+    cycles, joules = re.findall(r"Uniform 3 bits take ([\d,]+) cycles and ([\d.]+) mJ", page)[0]
+    assert f"{cycles} cycles and {joules} mJ, where the table" in page  # the assignment is uniform too
 
 
 def test_readme_s_files_are_there() -> None:

@@ -64,14 +64,13 @@ def run_search(request: SearchRequest, *, progress: Callable[[str], None] = lamb
     require_shape(request.data, graph.input_shape, graph.network)
     network = load_network(request.checkpoint)
     inputs, _ = load_training_images(request.data, request.images, seed=request.seed)
+    request.folder.mkdir(parents=True, exist_ok=True)  # before the work, so that no result is lost for want of it
 
     def measured(done: int, changes: int) -> None:
         progress(f"{changes} changes of widths on {done} of {len(inputs)} images")
 
     model = MeasuredLoss(network, inputs, progress=measured)
-    searcher = Searcher(
-        graph, budget.cost, model, random_assignments=request.random_assignments, seed=request.seed
-    )  # fmt: skip
+    searcher = Searcher(graph, budget.cost, model, random_assignments=request.random_assignments, seed=request.seed)
     judge = Judge(network, budget.cost, *load_data(request.data))
     limits = {budget.limit, *(pareto_limits(graph, budget.cost) if request.pareto else ())}
     result = trade_off(searcher, judge, limits=sorted(limits), methods=methods, progress=progress)
@@ -122,5 +121,4 @@ def _under_budget(result: TradeOff, budget: Budget, methods: Sequence[str], fold
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
