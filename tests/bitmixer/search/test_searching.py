@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitmixer import capture, convert
 from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.data import load_data
 from bitmixer.graph import LayerGraph
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import find_checkpoint
+from bitmixer.networks.registry import create
 from bitmixer.search.costs import AdditiveCost, Budget, average_bits, bit_operations
 from bitmixer.search.figure import draw_trade_off
+from bitmixer.search.losses import MeasuredLoss
 from bitmixer.search.points import Judge, Point, pareto_front, spread
 from bitmixer.search.searching import METHODS, Searcher, TradeOff, pareto_limits, trade_off
 
@@ -115,6 +119,26 @@ def test_a_trade_off_has_every_method_under_every_budget(searched: TradeOff) -> 
     front = [(row["cost"], row["loss"]) for row in said["points"] if row["on_front"]]
     assert set(front) == {(each.cost, each.loss) for each in pareto_front(searched.points)}
     assert said["points"][3]["assignment"]["stem"] == [8, 8]
+
+
+def test_untied_networks_are_searched_over_pairs() -> None:
+    inputs = torch.rand(12, 1, 8, 8)
+    network = convert(create("resnet8", input_channels=1, classes=4, width=2).eval(), (2, 8), tied=False)
+    network.calibrate_activations(inputs)
+    network.calibrate_weights()
+    network.quantize()
+    graph = capture(network.eval(), inputs[:1], name="untied")
+    model = MeasuredLoss(network, inputs)
+    cost = bit_operations(graph)
+    searcher = Searcher(graph, cost, model, random_assignments=2, seed=0)
+    budget = Budget(cost=cost, limit=(cost.least + cost.greatest) / 2)
+    assert {len(layer.allowed) for layer in graph.layers} == {1, 4}
+    (exact,), (greedy,) = searcher.find("exact", budget), searcher.find("greedy", budget)
+    foretold = [searcher.sensitivity.foretold(each) for each in (exact, greedy, *searcher.find("random", budget))]
+    assert foretold[0] == min(foretold)
+    assert any(widths.weight != widths.activation for widths in exact.values())
+    assert all(budget.holds(each) for each in (exact, greedy))
+    assert searcher.find("greedy", Budget(cost=cost, limit=cost.least)) == [graph.uniform(2)]
 
 
 def test_the_figure_names_methods_axes_and_uniform_widths(searched: TradeOff, tmp_path: Path) -> None:
