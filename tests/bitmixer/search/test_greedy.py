@@ -36,6 +36,14 @@ def test_it_lowers_the_site_whose_loss_grows_least_per_cost_saved(graph_of: Grap
     assert [(each["a"].weight, each["b"].weight) for each in way] == [(8, 8), (4, 8), (4, 4)]
 
 
+def test_what_counts_is_the_growth_of_the_loss_not_the_loss(graph_of: GraphOf, formula_loss: Any) -> None:
+    """``b`` saves 4 times the bytes and adds 5 times the loss, on top of a loss that is large already."""
+    graph = graph_of({"a": TIED[1:], "b": TIED[1:]}, b={"channels": 4})
+    model = formula_loss(lambda each: 10.0 + (each["a"].weight == 4) + 5.0 * (each["b"].weight == 4))
+    way = [step.assignment for step in descend(graph, weight_bytes(graph), model)]
+    assert [(each["a"].weight, each["b"].weight) for each in way] == [(8, 8), (4, 8), (4, 4)]
+
+
 def test_it_measures_again_after_every_step(graph_of: GraphOf, formula_loss: Any) -> None:
     """Once ``a`` is low, ``b`` costs more than ``c``; sensitivities, measured once, do not see it."""
     graph = graph_of(dict.fromkeys("abc", TIED[1:]))
