@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from bitmixer.absorption import absorb_relus
 from bitmixer.bitwidths import BitWidths, NormKey, checked_bits
 from bitmixer.layers import ExactAverage, MixedConvolution, MixedLinear, Site, StoredTensor, TransitionalNorm
 from bitmixer.network import ANY, MetaQuantizedNetwork
@@ -67,6 +68,7 @@ def convert(
         _replace(body, node, TransitionalNorm(original, producer_bits, consumer_bits))
     _store_tensors(body, structure, residual_bits, signed_input=signed_input)
     _wrap_averages(body)
+    absorb_relus(body)
     body.graph.lint()
     body.recompile()
     transitions = {str(node.target): (_name(producer), _name(consumer)) for node, (producer, consumer) in keys.items()}

@@ -60,6 +60,11 @@ class Site(nn.Module, ABC):
         self.activation_quantizer = StepQuantizer(activation_bits, signed=signed_input)
         self._cached_codes: dict[int, _WeightCodes] = {}
 
+    @property
+    def rounds_input(self) -> bool:
+        """Whether the input is rounded to codes."""
+        return self.quantize_activations
+
     @abstractmethod
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Multiply inputs with weights, as the original layer does."""

@@ -21,6 +21,11 @@ class StoredTensor(nn.Module):
         self.calibrating = False
         self.quantizer = StepQuantizer([bits], signed=signed)
 
+    @property
+    def rounds_input(self) -> bool:
+        """Whether the tensor is rounded to codes."""
+        return self.quantize
+
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` as it is read back."""
         if self.calibrating:
