@@ -15,6 +15,10 @@ MAX_BITS = 8
 NormKey = Literal["transition", "producer", "shared"]
 """What chooses a norm: its producer's and its key consumer's bits, its producer's alone, or nothing."""
 
+WeightCodes = Literal["nested", "truncated", "independent"]
+"""What a width's weight codes are: leading planes of the stored codes and a carry from the next plane; leading
+planes alone; or codes of their own, stored beside those of the other widths."""
+
 
 class BitWidths(NamedTuple):
     """Bits of a site's weights and of the activations that it reads."""
@@ -35,11 +39,11 @@ def checked_bits(bits: Sequence[int]) -> tuple[int, ...]:
     """Return the distinct widths, ascending.
 
     Raises:
-        BitWidthError: None given, or one outside 2..8 (one-bit layers need a binary quantiser).
+        BitWidthError: None given, or one outside 1..8.
     """
     widths = tuple(sorted(set(bits)))
-    if not widths or any(not 2 <= width <= MAX_BITS for width in widths):
-        raise BitWidthError(f"bit-widths {tuple(bits)}: expected one or more whole numbers from 2 to {MAX_BITS}")
+    if not widths or any(not 1 <= width <= MAX_BITS for width in widths):
+        raise BitWidthError(f"bit-widths {tuple(bits)}: expected one or more whole numbers from 1 to {MAX_BITS}")
     return widths
 
 

@@ -71,6 +71,7 @@ def capture(model: nn.Module, example: Tensor, *, name: str = "") -> LayerGraph:
         input_shape=tuple(example.shape[1:]),
         classes=layers[-1].output_channels,
         residual_bits=network.residual_bits,
+        weight_codes=network.quantization.weight_codes,
         layers=layers,
         joins=joins,
     )

@@ -12,6 +12,7 @@ from bitmixer.bitwidths import BitWidths, NormKey, checked_bits
 from bitmixer.layers import ExactAverage, MixedConvolution, MixedLinear, Site, StoredTensor, TransitionalNorm
 from bitmixer.network import ANY, MetaQuantizedNetwork
 from bitmixer.operations import is_add, is_average, is_size, module_of, tensor_operands, tensor_users
+from bitmixer.quantizers import Quantization
 from bitmixer.structure import Structure, analyse, is_never_negative, leads_to
 from bitmixer.tracing import trace
 
@@ -28,6 +29,8 @@ def convert(
     pin_first_and_last: bool = True,
     residual_bits: int = 8,
     signed_input: bool = True,
+    quantizer: str = "nested",
+    granularity: str = "tensor",
 ) -> MetaQuantizedNetwork:
     """Return the meta-quantized twin of a network; the original is left alone.
 
@@ -42,12 +45,17 @@ def convert(
         pin_first_and_last: Keep the first and the last layer at 8 bits.
         residual_bits: Width of tensors that wait in memory for a shortcut or a join.
         signed_input: Whether the network's input can be negative.
+        quantizer: ``nested`` (one set of codes for all widths), ``lsq`` (independent steps per width) or ``dorefa``
+            (DoReFa weights, PACT activations); see ``docs/quantizers.md``.
+        granularity: Weight steps per ``tensor`` or per output ``channel``.
 
     Raises:
         UnsupportedNetworkError: An operation is not supported; the message says where it stands.
-        BitWidthError: ``bits`` is empty or holds a width outside 2..8.
+        BitWidthError: ``bits`` is empty or holds a width outside 1..8.
+        QuantizerError: The quantiser or the granularity is unknown.
     """
     widths = checked_bits(bits)
+    quantization = Quantization(quantizer=quantizer, granularity=granularity)
     body = trace(model)
     structure = analyse(body.graph)
     pairs = tuple(BitWidths(weight, activation) for weight in widths for activation in widths)
@@ -58,7 +66,8 @@ def convert(
         allowed[structure.sites[0]] = allowed[structure.sites[-1]] = (PINNED,)
     for site in structure.sites:
         signed = not is_never_negative(tensor_operands(site)[0], signed_input=signed_input)
-        _replace(body, site, _mixed(module_of(site), allowed[site], signed_input=signed))
+        options = {"signed_input": signed, "quantization": quantization}
+        _replace(body, site, _mixed(module_of(site), allowed[site], **options))
     keys = {node: _key(pair, norm) for node, pair in structure.norm_keys.items()}
     for node, (producer, consumer) in keys.items():
         original = module_of(node)
@@ -80,6 +89,7 @@ def convert(
         tied=tied,
         residual_bits=residual_bits,
         signed_input=signed_input,
+        quantization=quantization,
     )
     return network.train(model.training)
 
@@ -94,11 +104,11 @@ def _name(site: fx.Node | None) -> str | None:
     return None if site is None else str(site.target)
 
 
-def _mixed(original: nn.Module | None, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> Site:
+def _mixed(original: nn.Module | None, allowed: tuple[BitWidths, ...], **options: Any) -> Site:
     if isinstance(original, nn.Conv1d | nn.Conv2d):
-        return MixedConvolution(original, allowed, signed_input=signed_input)
+        return MixedConvolution(original, allowed, **options)
     assert isinstance(original, nn.Linear)
-    return MixedLinear(original, allowed, signed_input=signed_input)
+    return MixedLinear(original, allowed, **options)
 
 
 def _replace(body: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:

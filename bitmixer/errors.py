@@ -18,6 +18,10 @@ class UnknownSiteError(BitmixerError):
     """Raised when an assignment names a site that the network does not have."""
 
 
+class QuantizerError(BitmixerError):
+    """Raised when a quantiser or a granularity of its steps does not exist."""
+
+
 class UnsupportedNetworkError(BitmixerError):
     """Raised when a network holds an operation that cannot be converted or captured."""
 

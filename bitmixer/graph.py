@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bitmixer.bitwidths import BitAssignment, BitWidths
+from bitmixer.bitwidths import BitAssignment, BitWidths, WeightCodes
 from bitmixer.errors import GraphFormatError, UnknownSiteError, did_you_mean
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class LayerGraph:
         classes: Number of logits per input.
         residual_bits: Width of every stored tensor that is not a key consumer's input.
         norm_bits: Width of one folded norm parameter (scale or shift).
+        weight_codes: What the weight codes of a width are, which decides what is fetched and stored.
         layers: The sites, in the order in which the accelerator issues them.
         joins: The additions.
     """
@@ -129,6 +130,7 @@ class LayerGraph:
     classes: int
     residual_bits: int
     norm_bits: int = 32
+    weight_codes: WeightCodes = "nested"
     layers: tuple[Layer, ...]
     joins: tuple[Join, ...]
 
@@ -163,6 +165,13 @@ class LayerGraph:
     def macs(self) -> int:
         """Multiply-accumulates per input."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def stored_weight_bits(self) -> int:
+        """Bits of memory that hold all weights: at the highest width, or at every width where codes are independent."""
+        widths = ({pair.weight for pair in layer.allowed} for layer in self.layers)
+        kept = (sum(bits) if self.weight_codes == "independent" else max(bits) for bits in widths)
+        return sum(layer.weights * bits for layer, bits in zip(self.layers, kept, strict=True))
 
     @property
     def uniform_bits(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.layers import ExactAverage, Site, StoredTensor, TransitionalNorm
+from bitmixer.quantizers import Quantization
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,7 @@ class MetaQuantizedNetwork(nn.Module):
         tied: Whether a site's weights and activations share one width.
         residual_bits: Width of stored tensors.
         signed_input: Whether the network's input can be negative.
+        quantization: How weights and activations are quantised.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class MetaQuantizedNetwork(nn.Module):
         tied: bool,
         residual_bits: int,
         signed_input: bool,
+        quantization: Quantization,
     ) -> None:
         super().__init__()
         self.body = body
@@ -68,6 +71,7 @@ class MetaQuantizedNetwork(nn.Module):
         self.tied = tied
         self.residual_bits = residual_bits
         self.signed_input = signed_input
+        self.quantization = quantization
         self.sites = tuple(NamedSite(name, _submodule(body, name, Site)) for name in sites)  # type: ignore[type-abstract]
         self.transitions = dict(transitions)
         self._norms = [(_submodule(body, n, TransitionalNorm), *pair) for n, pair in transitions.items()]

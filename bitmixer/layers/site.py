@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitmixer.bitwidths import BitWidths
-from bitmixer.quantizers import NestedWeightQuantizer, StepQuantizer, code_range
+from bitmixer.quantizers import NESTED, Quantization
 
 EXACT_IN_FLOAT32 = 2**24
 """Integers up to here are exact in float32, and so is every sum whose partial sums stay below."""
@@ -22,7 +22,7 @@ class _WeightCodes(NamedTuple):
 
     codes: Tensor
     step: Tensor
-    version: tuple[int, int]
+    version: tuple[int, ...]
 
 
 class Site(nn.Module, ABC):
@@ -37,6 +37,7 @@ class Site(nn.Module, ABC):
         bias: The layer's bias, or ``None``.
         allowed: Widths that the site can run at.
         signed_input: Whether the input can be negative.
+        quantization: How weights and input are quantised.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Site(nn.Module, ABC):
         allowed: tuple[BitWidths, ...],
         *,
         signed_input: bool,
+        quantization: Quantization = NESTED,
     ) -> None:
         super().__init__()
         self.weight = weight
@@ -55,9 +57,9 @@ class Site(nn.Module, ABC):
         self.quantize_weights = False
         self.quantize_activations = False
         self.calibrating = False
-        self.weight_quantizer = NestedWeightQuantizer([widths.weight for widths in allowed])
+        self.weight_quantizer = quantization.for_weights(sorted({widths.weight for widths in allowed}), weight)
         activation_bits = sorted({widths.activation for widths in allowed})
-        self.activation_quantizer = StepQuantizer(activation_bits, signed=signed_input)
+        self.activation_quantizer = quantization.for_activations(activation_bits, signed=signed_input)
         self._cached_codes: dict[int, _WeightCodes] = {}
 
     @property
@@ -98,7 +100,7 @@ class Site(nn.Module, ABC):
 
     @torch.no_grad()
     def _integer_forward(self, x: Tensor) -> Tensor:
-        scale = self._weight_codes().step * self.activation_quantizer.step()
+        scale = self._broadcast(self._weight_codes().step) * self.activation_quantizer.step()
         result = self.accumulators(x).to(x.dtype).mul_(scale)
         return result if self.bias is None else result.add_(self._broadcast(self.bias))
 
@@ -107,20 +109,17 @@ class Site(nn.Module, ABC):
 
     @torch.no_grad()
     def _weight_codes(self) -> _WeightCodes:
-        version = (self.weight._version, self.weight_quantizer.log_step._version)
+        version = tuple(tensor._version for tensor in (self.weight, *self.weight_quantizer.parameters()))
         cached = self._cached_codes.get(self.widths.weight)
         if cached is None or cached.version != version:
-            cached = _WeightCodes(self._exact_codes(), self.weight_quantizer.step(), version)
+            codes, step = self.weight_quantizer.encode(self.weight)
+            cached = _WeightCodes(self._exact(codes), step, version)
             self._cached_codes[self.widths.weight] = cached
         return cached
 
-    def _exact_codes(self) -> Tensor:
-        codes = self.weight_quantizer.codes(self.weight.detach())
-        quantizer = self.activation_quantizer
-        largest_code = max(
-            max(-low, high) for low, high in (code_range(int(b), signed=quantizer.signed) for b in quantizer.log_steps)
-        )
-        largest_sum = float(codes.abs().flatten(1).sum(dim=1, dtype=torch.float64).max()) * largest_code
+    def _exact(self, codes: Tensor) -> Tensor:
+        largest_sum = float(codes.abs().flatten(1).sum(dim=1, dtype=torch.float64).max())
+        largest_sum *= self.activation_quantizer.largest_code
         return codes if largest_sum < EXACT_IN_FLOAT32 else codes.double()
 
     def extra_repr(self) -> str:
@@ -131,8 +130,15 @@ class Site(nn.Module, ABC):
 class MixedConvolution(Site):
     """A 1-d or 2-d convolution whose widths can be switched."""
 
-    def __init__(self, original: nn.Conv1d | nn.Conv2d, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> None:
-        super().__init__(original.weight, original.bias, allowed, signed_input=signed_input)
+    def __init__(
+        self,
+        original: nn.Conv1d | nn.Conv2d,
+        allowed: tuple[BitWidths, ...],
+        *,
+        signed_input: bool,
+        quantization: Quantization = NESTED,
+    ) -> None:
+        super().__init__(original.weight, original.bias, allowed, signed_input=signed_input, quantization=quantization)
         assert not isinstance(original.padding, str)
         self.stride = original.stride
         self.padding = original.padding
@@ -148,8 +154,15 @@ class MixedConvolution(Site):
 class MixedLinear(Site):
     """A linear layer whose widths can be switched."""
 
-    def __init__(self, original: nn.Linear, allowed: tuple[BitWidths, ...], *, signed_input: bool) -> None:
-        super().__init__(original.weight, original.bias, allowed, signed_input=signed_input)
+    def __init__(
+        self,
+        original: nn.Linear,
+        allowed: tuple[BitWidths, ...],
+        *,
+        signed_input: bool,
+        quantization: Quantization = NESTED,
+    ) -> None:
+        super().__init__(original.weight, original.bias, allowed, signed_input=signed_input, quantization=quantization)
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Multiply."""

@@ -35,4 +35,5 @@ class StoredTensor(nn.Module):
         if self.training:
             result: Tensor = self.quantizer(x)
             return result
-        return self.quantizer.codes(x).mul_(self.quantizer.step().detach())
+        codes, step = self.quantizer.encode(x)
+        return codes.mul_(step)

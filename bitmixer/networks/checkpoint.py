@@ -38,6 +38,8 @@ class NetworkForm:
     residual_bits: int
     tied: bool = True
     norm: NormKey = "transition"
+    quantizer: str = "nested"
+    granularity: str = "tensor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +182,14 @@ def twin_of(original: nn.Module, form: NetworkForm) -> MetaQuantizedNetwork:
     from bitmixer.conversion import convert
 
     return convert(
-        original, form.bits, tied=form.tied, norm=form.norm, residual_bits=form.residual_bits, signed_input=False
+        original,
+        form.bits,
+        tied=form.tied,
+        norm=form.norm,
+        residual_bits=form.residual_bits,
+        signed_input=False,
+        quantizer=form.quantizer,
+        granularity=form.granularity,
     )
 
 

@@ -1,6 +1,49 @@
-"""Numbers of few bits: integer codes times a learned step."""
+"""Numbers of few bits: integer codes times a step.
 
-from bitmixer.quantizers.lsq import StepQuantizer, code_range
-from bitmixer.quantizers.nested import NestedWeightQuantizer
+Classes are imported on first use: the names and facts of :mod:`bitmixer.quantizers.registry` need no torch.
+"""
 
-__all__ = ["NestedWeightQuantizer", "StepQuantizer", "code_range"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bitmixer.quantizers.registry import NESTED, QUANTIZERS, Quantization
+
+if TYPE_CHECKING:
+    from bitmixer.quantizers.base import Coded as Coded
+    from bitmixer.quantizers.base import Quantizer as Quantizer
+    from bitmixer.quantizers.codes import code_range as code_range
+    from bitmixer.quantizers.dorefa import DoReFaWeightQuantizer as DoReFaWeightQuantizer
+    from bitmixer.quantizers.lsq import StepQuantizer as StepQuantizer
+    from bitmixer.quantizers.nested import NestedWeightQuantizer as NestedWeightQuantizer
+    from bitmixer.quantizers.pact import PactQuantizer as PactQuantizer
+
+_HOMES = {
+    "Coded": "base",
+    "DoReFaWeightQuantizer": "dorefa",
+    "NestedWeightQuantizer": "nested",
+    "PactQuantizer": "pact",
+    "Quantizer": "base",
+    "StepQuantizer": "lsq",
+    "code_range": "codes",
+}
+
+__all__ = [
+    "NESTED",
+    "QUANTIZERS",
+    "Coded",
+    "DoReFaWeightQuantizer",
+    "NestedWeightQuantizer",
+    "PactQuantizer",
+    "Quantization",
+    "Quantizer",
+    "StepQuantizer",
+    "code_range",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bitmixer.quantizers' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"bitmixer.quantizers.{_HOMES[name]}"), name)

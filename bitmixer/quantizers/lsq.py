@@ -1,89 +1,82 @@
-"""Learned step size quantisation (LSQ): value = code x step, with the step trained by gradient descent.
+"""Learned step size quantisation (LSQ): an independent step per width, trained by gradient descent.
 
-Source: Esser et al., "Learned Step Size Quantization", ICLR 2020. Steps are held as logarithms, so that
-they stay positive and an optimiser's learning rate is a relative change.
+Source: Esser et al., "Learned Step Size Quantization", ICLR 2020.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from bitmixer.quantizers.learned_step import LearnedStep
+from bitmixer.quantizers.base import Coded, Quantizer, per_channel_shape
+from bitmixer.quantizers.calibration import best_steps, rows_of, sample
+from bitmixer.quantizers.codes import code_range, covered_range, round_to_codes_
+from bitmixer.quantizers.learned_step import LearnedStep, Slope
 
 
-def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
-    """Return the lowest and the highest code of ``bits``.
-
-    >>> code_range(2, signed=True), code_range(2, signed=False)
-    ((-2, 1), (0, 3))
-    """
-    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-
-
-def best_step(values: Tensor, low: int, high: int) -> float:
-    """Return the step with the least mean squared error over ``values``, found on a logarithmic grid."""
-    peak = float(values.abs().max())
-    if peak == 0.0:
-        return 1.0
-    widest = peak / max(high, -low)
-    candidates = widest * torch.logspace(-2.0, 0.05, 48, device=values.device)
-    steps = candidates[:, None]
-    codes = (values[None, :] / steps).round_().clamp_(low, high)
-    errors = (codes * steps - values[None, :]).square_().mean(dim=1)
-    return float(candidates[int(errors.argmin())])
-
-
-def sample(values: Tensor, count: int = 8192) -> Tensor:
-    """Return at most ``count`` evenly spaced elements of a tensor, flat and detached."""
-    flat = values.detach().flatten()
-    return flat[:: max(1, flat.numel() // count)][:count]
-
-
-class StepQuantizer(nn.Module):
+class StepQuantizer(Quantizer):
     """Quantises tensors to one of several widths, each with its own learned step.
 
     Args:
         widths: Bit-widths it can be set to.
-        signed: Two's complement codes; otherwise codes from 0 up.
+        signed: Two's complement codes, and the sign for one bit; otherwise codes from 0 up.
+        channels: Output channels of a weight tensor that has a step for each; ``None`` for one step.
     """
 
-    def __init__(self, widths: Sequence[int], *, signed: bool) -> None:
+    slope: ClassVar[Slope] = "rounding"
+
+    def __init__(self, widths: Sequence[int], *, signed: bool, channels: int | None = None) -> None:
         super().__init__()
         self.signed = signed
-        self.bits = max(widths)
-        self.log_steps = nn.ParameterDict({str(bits): nn.Parameter(torch.zeros(())) for bits in widths})
+        self.widths = tuple(sorted(set(widths)))
+        self.bits = self.widths[-1]
+        self.largest_code = max(-low if signed else high for low, high in self._ranges())
+        shape = () if channels is None else (channels,)
+        self.log_steps = nn.ParameterDict({str(bits): nn.Parameter(torch.zeros(shape)) for bits in widths})
+
+    def _ranges(self) -> list[tuple[int, int]]:
+        return [code_range(bits, signed=self.signed) for bits in self.widths]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` rounded to the current width, differentiable."""
-        bounds = code_range(self.bits, signed=self.signed)
-        arguments = (x, self.log_steps[str(self.bits)], self.step(), self.codes, bounds)
-        result: Tensor = LearnedStep.apply(*arguments)  # type: ignore[no-untyped-call]
+        log_step = self.log_steps[str(self.bits)]
+        covered = covered_range(self.bits, signed=self.signed)
+        slope = "scale" if self.signed and self.bits == 1 else self.slope
+        result: Tensor = LearnedStep.apply(  # type: ignore[no-untyped-call]
+            x, log_step, self.encode, covered, slope, self.gain(x.numel() // log_step.numel())
+        )
         return result
 
-    @torch.no_grad()
+    def gain(self, elements: int) -> float:
+        """Return the factor of the step's gradient, a sum over many elements (Esser et al., section 2.2)."""
+        return lsq_gain(elements, self.bits, signed=self.signed)
+
     def step(self) -> Tensor:
-        """Return the step of the current width (a scalar tensor)."""
-        step: Tensor = self.log_steps[str(self.bits)].exp()
+        """Return the step of the current width (a scalar, or one per output channel)."""
+        step: Tensor = self.log_steps[str(self.bits)].detach().exp()
         return step
 
-    @torch.no_grad()
-    def codes(self, x: Tensor) -> Tensor:
-        """Return the integer codes of ``x`` at the current width, held as floats."""
-        low, high = code_range(self.bits, signed=self.signed)
-        return (x / self.step()).round_().clamp_(low, high)
+    def encode(self, x: Tensor) -> Coded:
+        """Return the codes of ``x`` at the current width and their step."""
+        step = per_channel_shape(self.step(), x)
+        return Coded(round_to_codes_(x.detach() / step, self.bits, signed=self.signed), step)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
-        """Set every width's step to the one with the least squared error over ``x``."""
-        values = sample(x)
+        """Set every width's steps to those with the least squared error over ``x``."""
         for bits, log_step in self.log_steps.items():
-            low, high = code_range(int(bits), signed=self.signed)
-            log_step.fill_(math.log(best_step(values, low, high)))
+            rows = sample(x) if log_step.dim() == 0 else rows_of(x, log_step)
+            log_step.copy_(best_steps(rows, int(bits), signed=self.signed).log().reshape(log_step.shape))
 
     def extra_repr(self) -> str:
         """Describe the quantiser in a printed network."""
-        return f"widths={list(self.log_steps)}, signed={self.signed}"
+        return f"widths={list(self.widths)}, signed={self.signed}"
+
+
+def lsq_gain(elements: int, bits: int, *, signed: bool) -> float:
+    """Return 1/sqrt(elements x highest code), LSQ's factor of the gradient of a step."""
+    return 1.0 / math.sqrt(max(elements, 1) * code_range(bits, signed=signed)[1])

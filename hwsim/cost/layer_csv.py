@@ -138,6 +138,7 @@ def _bare_traffic(layers: Sequence[Layer], weight_bits: Int64Array, activation_b
         activation_bits=activation_bits,
         stream_bits=activation_bits,
         residual_bits=0,
+        weight_codes="nested",
     )
 
 

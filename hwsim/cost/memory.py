@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bitmixer.bitwidths import WeightCodes
 from bitmixer.graph import NETWORK_INPUT, Layer
 from hwsim.cost.arrays.base import Int64Array, ceil_divide, layer_column
 
@@ -57,13 +58,13 @@ def layer_traffic(
     activation_bits: Int64Array,
     stream_bits: Int64Array,
     residual_bits: int,
+    weight_codes: WeightCodes,
 ) -> Traffic:
     """Return the traffic of one execution of each layer, its norm parameters being on chip.
 
-    Weights are read once per frame, as the bit planes that nested codes need (see ``bitmixer.quantizers.nested``),
-    everything else once per input. A layer reads its input at its own
-    activation bits where it is the key consumer of that tensor or reads the network's input (kept at the
-    stem's bits), otherwise as the stored copy at ``residual_bits``.
+    Weights are read once per frame, as the bit planes that their codes need, everything else once per input. A
+    layer reads its input at its own activation bits where it is the key consumer of that tensor or reads the network's
+    input (kept at the stem's bits), otherwise as the stored copy at ``residual_bits``.
 
     Args:
         layers: The layers; they are the first axis of the result.
@@ -73,6 +74,7 @@ def layer_traffic(
         activation_bits: Width of the input, where the layer reads it at its own width.
         stream_bits: Width at which results leave for the key consumer.
         residual_bits: Width of stored tensors.
+        weight_codes: What the weight codes of a width are.
     """
     own_bits = np.array([_reads_own_bits(layer) for layer in layers]).reshape(-1, *(1,) * trailing_axes)
     input_bits = np.where(own_bits, activation_bits, residual_bits)
@@ -84,13 +86,24 @@ def layer_traffic(
         layer_column(layers, "stream_write_elements", trailing_axes) * stream_bits
         + layer_column(layers, "residual_write_elements", trailing_axes) * residual_bits
     )
-    # A width below the stored one also needs the next plane: the carry of the second rounding.
-    stored = np.array([max(widths.weight for widths in layer.allowed) for layer in layers])
-    planes = weight_bits + (weight_bits < stored.reshape(-1, *(1,) * trailing_axes))
+    planes = weight_bits + _carry_planes(layers, weight_bits, weight_codes, trailing_axes)
     return Traffic(
         read_bits=layer_column(layers, "weights", trailing_axes) * planes + inputs_per_frame * per_input_read,
         write_bits=inputs_per_frame * per_input_write,
     )
+
+
+def _carry_planes(
+    layers: Sequence[Layer], weight_bits: Int64Array, weight_codes: WeightCodes, trailing_axes: int
+) -> Int64Array:
+    """Return 1 where nested codes need the plane after their own, whose carry the second rounding adds.
+
+    The stored width needs none, and one bit is the sign plane alone (see ``bitmixer.quantizers.nested``).
+    """
+    stored = np.array([max(widths.weight for widths in layer.allowed) for layer in layers])
+    below = weight_bits < stored.reshape(-1, *(1,) * trailing_axes)
+    carried: Int64Array = (below & (weight_bits > 1) & (weight_codes == "nested")).astype(np.int64)
+    return carried
 
 
 def norm_reload_bits(layers: Sequence[Layer], norm_bits: int, *, trailing_axes: int) -> Int64Array:

@@ -178,6 +178,7 @@ def _traffic(graph: LayerGraph, bits: Int64Array, inputs_per_frame: int) -> Traf
         activation_bits=bits[:, None],
         stream_bits=np.where(is_last, LOGIT_BITS, bits),
         residual_bits=graph.residual_bits,
+        weight_codes=graph.weight_codes,
     )
     norm = norm_reload_bits(graph.layers, graph.norm_bits, trailing_axes=4) * np.arange(2)
     shape = (len(graph.layers), bits.size, bits.size, bits.size, 2)

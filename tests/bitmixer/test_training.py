@@ -212,7 +212,7 @@ def test_packaged_recipes_are_valid_and_found_by_name(name: str) -> None:
     [
         ("resnet8", "resnet_8", r"tiny.yaml:3:15: architecture: .*did you mean 'resnet8'"),
         ("digits", "digit", r"tiny.yaml:5:7: data: .*did you mean 'digits'"),
-        ("[2, 8]", "[1, 8]", r"tiny.yaml:6:7: bits: .*from 2 to 8"),
+        ("[2, 8]", "[0, 8]", r"tiny.yaml:6:7: bits: .*from 1 to 8"),
         ("width: 2", "widht: 2", r"tiny.yaml:4:1: widht: unknown key 'widht': did you mean 'width'"),
         ("name: weights", "name: weight", r"tiny.yaml:12:12: stages.1.name: .*did you mean 'weights'"),
         ("name: activations", "name: transitions", r"stages: .*expected some of float, activations, weights"),

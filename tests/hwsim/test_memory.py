@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitmixer.bitwidths import BitWidths
+from bitmixer.bitwidths import BitWidths, WeightCodes
 from bitmixer.graph import Layer
 from hwsim.cost.memory import Memory, Traffic, layer_traffic, norm_reload_bits
 
@@ -42,7 +42,9 @@ SHORTCUT = dataclasses.replace(JOINING, name="shortcut", is_key_consumer=False)
 STEM = dataclasses.replace(SHORTCUT, name="stem", producers=("input",))
 
 
-def traffic(layer: Layer, *, inputs: int = 1, w: int = 4, a: int = 3, stream: int = 5) -> Traffic:
+def traffic(
+    layer: Layer, *, inputs: int = 1, w: int = 4, a: int = 3, stream: int = 5, codes: WeightCodes = "nested"
+) -> Traffic:
     return layer_traffic(
         [layer],
         inputs_per_frame=inputs,
@@ -51,6 +53,7 @@ def traffic(layer: Layer, *, inputs: int = 1, w: int = 4, a: int = 3, stream: in
         activation_bits=np.array([a]),
         stream_bits=np.array([stream]),
         residual_bits=8,
+        weight_codes=codes,
     )
 
 
@@ -62,6 +65,20 @@ def test_traffic_by_hand(layer: Layer, input_bits: int, inputs: int) -> None:
     moved = traffic(layer, inputs=inputs)
     assert moved.read_bits.tolist() == [54 * 4 + inputs * (32 * input_bits + 7 * 8)]
     assert moved.write_bits.tolist() == [inputs * (12 * 5 + 5 * 8)]
+
+
+@pytest.mark.parametrize(
+    ("codes", "planes"),
+    [
+        ("nested", {1: 1, 2: 3, 3: 4, 4: 4}),
+        ("truncated", {1: 1, 2: 2, 3: 3, 4: 4}),
+        ("independent", {1: 1, 2: 2, 4: 4}),
+    ],
+)
+def test_planes_fetched_are_those_that_the_codes_need(codes: WeightCodes, planes: dict[int, int]) -> None:
+    everything_else = traffic(JOINING, w=4).bits[0] - 54 * 4
+    for bits, count in planes.items():
+        assert traffic(JOINING, w=bits, codes=codes).bits[0] == 54 * count + everything_else
 
 
 def test_norm_is_a_scale_and_a_shift_per_output_channel() -> None:
@@ -78,6 +95,7 @@ def test_axes_broadcast() -> None:
         activation_bits=widths[:, None],
         stream_bits=widths,
         residual_bits=8,
+        weight_codes="nested",
     )
     every = np.broadcast_to(moved.bits, (2, 3, 3, 3))
     assert every[0, 2, 0, 1] == traffic(JOINING, inputs=2, w=8, a=2, stream=4).bits[0]
@@ -128,8 +146,9 @@ def test_a_slower_clock_waits_fewer_cycles_but_no_less_time(read: int, write: in
 @given(st.sampled_from([JOINING, SHORTCUT, STEM]), st.integers(1, 8), st.integers(1, 8), st.integers(1, 8))
 def test_more_bits_never_move_less(layer: Layer, w: int, a: int, stream: int) -> None:
     base = traffic(layer, w=w, a=a, stream=stream).bits[0]
-    # Below the stored 4 bits a width also fetches the next plane for its carry, so 4 bits move what 3 do.
-    planes = 0 if w == 3 else 1
+    # Below the stored 4 bits a width also fetches the next plane for its carry, so 4 bits move what 3 do; one bit is
+    # the sign plane alone.
+    planes = {1: 2, 3: 0}.get(w, 1)
     assert traffic(layer, w=w + 1, a=a, stream=stream).bits[0] == base + planes * layer.weights
     assert traffic(layer, w=w, a=a + 1, stream=stream).bits[0] in (base, base + layer.input_elements)
     assert traffic(layer, w=w, a=a, stream=stream + 1).bits[0] == base + layer.stream_write_elements

@@ -1,4 +1,4 @@
-"""Quantisers: laws of the codes, and gradients against the papers' formulas computed plainly."""
+"""LSQ and nested codes: laws of the codes, and gradients against the papers' formulas computed plainly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from bitmixer.quantizers import NestedWeightQuantizer, StepQuantizer, code_range
-from bitmixer.quantizers.lsq import best_step
+from bitmixer.quantizers.calibration import best_steps
 from bitmixer.quantizers.nested import nested_codes
 
 values = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(-100, 100, width=32, allow_subnormal=False)).map(
@@ -162,4 +162,5 @@ def test_calibration_comes_close_to_the_best_step_of_a_fine_grid(signed: bool) -
 
 
 def test_calibration_of_nothing_but_zeros_gives_a_usable_step() -> None:
-    assert best_step(torch.zeros(10), -8, 7) > 0
+    assert float(best_steps(torch.zeros(1, 10), 4, signed=True)) > 0
+    assert float(best_steps(torch.zeros(1, 10), 1, signed=True)) > 0
