@@ -6,6 +6,7 @@ two's complement would leave it {-1, 0}, so it means {-1, +1}, the sign.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -30,13 +31,13 @@ def covered_range(bits: int, *, signed: bool) -> tuple[int, int]:
 
 
 def round_to_codes_(ratio: Tensor, bits: int, *, signed: bool) -> Tensor:
-    """Round values in units of the step to codes of ``bits``, in place; returns its argument."""
+    """Return the codes of ``bits`` of values in units of the step, which may be overwritten."""
     if signed and bits == 1:
-        return signs_(ratio)
+        return signs(ratio)
     low, high = code_range(bits, signed=signed)
     return ratio.round_().clamp_(low, high)
 
 
-def signs_(values: Tensor) -> Tensor:
-    """Replace values by -1 where they are negative and +1 elsewhere, in place; returns its argument."""
-    return values.sign_().add_(0.5).sign_()
+def signs(values: Tensor) -> Tensor:
+    """Return -1 where values are negative and +1 elsewhere; what is no number stays none."""
+    return torch.where(values.isnan(), values, torch.where(values < 0, -1.0, 1.0))

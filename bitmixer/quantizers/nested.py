@@ -19,21 +19,21 @@ from torch import Tensor, nn
 
 from bitmixer.quantizers.base import Coded, Quantizer, per_channel_shape
 from bitmixer.quantizers.calibration import best_steps, rows_of
-from bitmixer.quantizers.codes import code_range, covered_range, signs_
+from bitmixer.quantizers.codes import code_range, covered_range, signs
 from bitmixer.quantizers.learned_step import LearnedStep
 from bitmixer.quantizers.lsq import lsq_gain
 
 
 def nested_codes(ratio: Tensor, bits: int, highest: int) -> Tensor:
-    """Return the codes at ``bits`` of values given in units of the highest width's step, in place."""
+    """Return the codes at ``bits`` of values given in units of the highest width's step, which may be overwritten."""
     if highest == 1:
-        return signs_(ratio)
+        return signs(ratio)
     low, high = code_range(highest, signed=True)
     codes = ratio.round_().clamp_(low, high)
     if bits == highest:
         return codes
     if bits == 1:
-        return codes.add_(0.5).sign_()  # zero has no sign bit
+        return signs(codes)  # zero has no sign bit
     low, high = code_range(bits, signed=True)
     return codes.mul_(2.0 ** (bits - highest)).add_(0.5).floor_().clamp_(low, high)
 

@@ -100,10 +100,9 @@ def test_one_channel_per_tensor_is_one_per_channel(name: str, weight: Tensor) ->
         torch.testing.assert_close(tensor.codes * tensor.step, channel.codes * channel.step)
 
 
-@forms
-def test_every_channel_is_quantised_as_if_alone(form: Quantization) -> None:
-    if form.granularity == "tensor":
-        pytest.skip("one step for all channels")
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_every_channel_is_quantised_as_if_alone(name: str) -> None:
+    form = Quantization(quantizer=name, granularity="channel")
     weight = torch.randn(4, 3, 3, 3) * torch.logspace(-2, 1, 4).reshape(-1, 1, 1, 1)
     together = weight_quantizer(form, weight)
     for channel in range(4):
@@ -115,13 +114,12 @@ def test_every_channel_is_quantised_as_if_alone(form: Quantization) -> None:
             torch.testing.assert_close(together(weight)[channel : channel + 1] * scale, own)
 
 
-@forms
-def test_gradients_per_channel_are_those_of_each_channel(form: Quantization) -> None:
+@pytest.mark.parametrize("name", ["nested", "lsq"])
+def test_gradients_per_channel_are_those_of_each_channel(name: str) -> None:
+    form = Quantization(quantizer=name, granularity="channel")
     weight = torch.randn(4, 30)
     towards = torch.randn(4, 30)
     whole = weight_quantizer(form, weight)
-    if form.granularity == "tensor" or not list(whole.parameters()):
-        pytest.skip("one step for all channels, or none learned")
     for whole.bits in WIDTHS:
         whole.zero_grad()
         x = weight.clone().requires_grad_()
