@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from bitmixer.absorption import absorb_relus
+from bitmixer.absorption import absorb_relus, thin_stored_tensors
 from bitmixer.bitwidths import BitWidths, NormKey, checked_bits
 from bitmixer.layers import ExactAverage, MixedConvolution, MixedLinear, Site, StoredTensor, TransitionalNorm
 from bitmixer.network import ANY, MetaQuantizedNetwork
@@ -78,6 +78,7 @@ def convert(
     _store_tensors(body, structure, residual_bits, signed_input=signed_input)
     _wrap_averages(body)
     absorb_relus(body)
+    thin_stored_tensors(body)
     body.graph.lint()
     body.recompile()
     transitions = {str(node.target): (_name(producer), _name(consumer)) for node, (producer, consumer) in keys.items()}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitmixer.bitwidths import BitWidths
+from bitmixer.layers.stored_tensor import StoredTensor
 from bitmixer.quantizers import NESTED, Quantization
 
 EXACT_IN_FLOAT32 = 2**24
@@ -144,11 +145,13 @@ class MixedConvolution(Site):
         self.padding = original.padding
         self.dilation = original.dilation
         self.groups = original.groups
+        self.stored_inputs: tuple[StoredTensor, ...] = ()  # in a tuple, it does not become a child of this module
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve."""
         convolve = F.conv1d if weight.dim() == 3 else F.conv2d
-        return convolve(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+        thinned = any(stored.thins for stored in self.stored_inputs)
+        return convolve(x, weight, bias, 1 if thinned else self.stride, self.padding, self.dilation, self.groups)
 
 
 class MixedLinear(Site):

@@ -13,6 +13,9 @@ class StoredTensor(nn.Module):
     Args:
         bits: Declared width of stored tensors.
         signed: Whether the tensor can be negative.
+
+    Attributes:
+        read_stride: Every how many rows and columns the tensor is read. Training rounds and returns those alone.
     """
 
     def __init__(self, bits: int, *, signed: bool) -> None:
@@ -20,11 +23,17 @@ class StoredTensor(nn.Module):
         self.quantize = False
         self.calibrating = False
         self.quantizer = StepQuantizer([bits], signed=signed)
+        self.read_stride = (1, 1)
 
     @property
     def rounds_input(self) -> bool:
         """Whether the tensor is rounded to codes."""
         return self.quantize
+
+    @property
+    def thins(self) -> bool:
+        """Whether only what is read is returned."""
+        return self.quantize and self.training and self.read_stride != (1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` as it is read back."""
@@ -32,6 +41,9 @@ class StoredTensor(nn.Module):
             self.quantizer.calibrate(x)
         if not self.quantize:
             return x
+        if self.thins:
+            rows, columns = self.read_stride
+            x = x[..., ::rows, ::columns]
         if self.training:
             result: Tensor = self.quantizer(x)
             return result

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitmixer import convert
-from bitmixer.layers import AbsorbedReLU
+from bitmixer.layers import AbsorbedReLU, StoredTensor
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import create
 
@@ -105,3 +105,30 @@ def test_only_relus_that_go_straight_to_a_rounding_layer_are_absorbed() -> None:
     targets = [node.target for node in network.body.graph.nodes]
     assert len(absorbed(network)) == 1
     assert [targets.count(function) for function in (torch.relu, F.relu6, F.relu)] == [1, 1, 1]
+
+
+def test_training_rounds_only_what_strided_projections_read() -> None:
+    """Same values and gradients; the steps' are sums over a quarter of the elements, which LSQ's factor counts."""
+    network = quantised()
+    whole = copy.deepcopy(network)
+    thinned = [module for module in network.modules() if isinstance(module, StoredTensor) and module.read_stride[0] > 1]
+    assert len(thinned) == 2  # before the two projections, not where a join reads
+    for module in whole.modules():
+        if isinstance(module, StoredTensor):
+            module.read_stride = (1, 1)
+    x = torch.randn(16, 3, 8, 8)
+    torch.testing.assert_close(network(x), whole(x))
+    for each in (network, whole):
+        each(x).square().sum().backward()
+    expected = dict(whole.named_parameters())
+    for name, parameter in network.named_parameters():
+        gradient = expected[name].grad
+        if parameter.grad is None or gradient is None:
+            assert parameter.grad is gradient
+            continue
+        concerned = "log_steps" in name and ("relu" in name or "shortcut" in name) and "weight" not in name
+        scaled = gradient * 2 if concerned else gradient
+        torch.testing.assert_close(parameter.grad, scaled, rtol=1e-3, atol=1e-3)
+    assert torch.equal(network.eval()(x), whole.eval()(x))
+    stored = thinned[0].eval()
+    assert stored(torch.rand(2, 4, 8, 8)).shape == (2, 4, 8, 8)  # hardware stores it whole
