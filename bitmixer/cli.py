@@ -41,12 +41,14 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe to a checkpoint; run it again after an interruption, and it goes on to the same bits."""
+    from bitmixer.allocation import keep_freed_memory
     from bitmixer.training.recipe import find_recipe, load_recipe
 
     file = find_recipe(recipe)
     plan = load_recipe(file)
     folder = out or Path("runs") / plan.name
     _set_threads(threads)
+    keep_freed_memory()
     from bitmixer.training.loop import total_epochs, train
     from bitmixer.training.tensorboard import log_to
 

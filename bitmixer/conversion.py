@@ -12,7 +12,7 @@ from bitmixer.bitwidths import BitWidths, NormKey, checked_bits
 from bitmixer.layers import ExactAverage, MixedConvolution, MixedLinear, Site, StoredTensor, TransitionalNorm
 from bitmixer.network import ANY, MetaQuantizedNetwork
 from bitmixer.operations import is_add, is_average, is_size, module_of, tensor_operands, tensor_users
-from bitmixer.quantizers import Quantization
+from bitmixer.quantizers import Granularity, Quantization, QuantizerName
 from bitmixer.structure import Structure, analyse, is_never_negative, leads_to
 from bitmixer.tracing import trace
 
@@ -29,8 +29,8 @@ def convert(
     pin_first_and_last: bool = True,
     residual_bits: int = 8,
     signed_input: bool = True,
-    quantizer: str = "nested",
-    granularity: str = "tensor",
+    quantizer: QuantizerName = "nested",
+    granularity: Granularity = "tensor",
 ) -> MetaQuantizedNetwork:
     """Return the meta-quantized twin of a network; the original is left alone.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bitmixer.bitwidths import NormKey
 from bitmixer.errors import CheckpointError, did_you_mean
 from bitmixer.graph import LayerGraph
+from bitmixer.quantizers import Granularity, QuantizerName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,8 +39,8 @@ class NetworkForm:
     residual_bits: int
     tied: bool = True
     norm: NormKey = "transition"
-    quantizer: str = "nested"
-    granularity: str = "tensor"
+    quantizer: QuantizerName = "nested"
+    granularity: Granularity = "tensor"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bitmixer.quantizers.registry import NESTED, QUANTIZERS, Quantization
+from bitmixer.quantizers.registry import NESTED, QUANTIZERS, Granularity, Quantization, QuantizerName
 
 if TYPE_CHECKING:
     from bitmixer.quantizers.base import Coded as Coded
@@ -34,10 +34,12 @@ __all__ = [
     "QUANTIZERS",
     "Coded",
     "DoReFaWeightQuantizer",
+    "Granularity",
     "NestedWeightQuantizer",
     "PactQuantizer",
     "Quantization",
     "Quantizer",
+    "QuantizerName",
     "StepQuantizer",
     "code_range",
 ]

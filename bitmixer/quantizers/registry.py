@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from bitmixer.quantizers.base import Quantizer
     from bitmixer.quantizers.lsq import StepQuantizer
 
+QuantizerName = Literal["nested", "lsq", "dorefa"]
 Granularity = Literal["tensor", "channel"]
 """How many weight steps a layer has: one, or one per output channel."""
 
-QUANTIZERS: dict[str, WeightCodes] = {"nested": "nested", "lsq": "independent", "dorefa": "truncated"}
+QUANTIZERS: dict[QuantizerName, WeightCodes] = {"nested": "nested", "lsq": "independent", "dorefa": "truncated"}
 """Names, and what their weight codes are.
 
 ``nested``: double rounding for weights, LSQ for activations. ``lsq``: LSQ with an independent step per width for
@@ -38,8 +39,8 @@ class Quantization:
         QuantizerError: One of them does not exist.
     """
 
-    quantizer: str = "nested"
-    granularity: str = "tensor"
+    quantizer: QuantizerName = "nested"
+    granularity: Granularity = "tensor"
 
     def __post_init__(self) -> None:
         if self.quantizer not in QUANTIZERS:

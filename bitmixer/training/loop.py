@@ -168,6 +168,8 @@ def _form(recipe: Recipe, images: ImageSet) -> NetworkForm:
         residual_bits=recipe.residual_bits,
         tied=recipe.tied,
         norm=recipe.norm,
+        quantizer=recipe.quantizer,
+        granularity=recipe.granularity,
     )
 
 

@@ -14,6 +14,7 @@ from bitmixer.data import DATA_SETS
 from bitmixer.documents import Problem, Section, load_document
 from bitmixer.errors import BitmixerError, DocumentError, did_you_mean
 from bitmixer.networks.registry import ARCHITECTURES
+from bitmixer.quantizers import Granularity, QuantizerName
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -148,6 +149,8 @@ class Recipe(Training):
         tied: Whether a layer's weights and activations share one width.
         norm: What chooses a norm: both neighbours' widths, its producer's alone, or nothing (one shared norm).
         residual_bits: Width of tensors that wait in memory for a shortcut or a join.
+        quantizer: ``nested``, ``lsq`` (independent steps per width) or ``dorefa`` (with PACT activations).
+        granularity: Weight steps per ``tensor`` or per output ``channel``.
     """
 
     schema_version: Literal[1]
@@ -159,6 +162,8 @@ class Recipe(Training):
     tied: bool = True
     norm: NormKey = "transition"
     residual_bits: int = Field(default=8, ge=2, le=8)
+    quantizer: QuantizerName = "nested"
+    granularity: Granularity = "tensor"
 
     def contradictions(self) -> Iterator[Problem]:
         """Yield widths, architectures and data sets that do not exist."""

@@ -159,6 +159,7 @@ def test_an_unknown_name_gets_the_nearest_one() -> None:
         (lambda data: data.pop("form"), "not a checkpoint: 'form'"),
         (lambda data: data["form"].update(width="wide"), "not a checkpoint: .*width"),
         (lambda data: data["form"].update(colour="red"), "not a checkpoint: .*colour"),
+        (lambda data: data["form"].update(quantizer="best"), "not a checkpoint: .*quantizer"),
         (lambda data: data["form"].pop("bits"), "not a checkpoint: .*bits"),
         (lambda data: data.pop("name"), "not a checkpoint: 'name'"),
     ],

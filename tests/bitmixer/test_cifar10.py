@@ -79,9 +79,7 @@ def test_what_is_missing_or_damaged_is_explained(root: Path, monkeypatch: pytest
         load_data("cifar10")
     monkeypatch.delenv("BITMIXER_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
-    with pytest.raises(
-        DataError, match=r"does not ship with .*cache/bitmixer/.* BITMIXER_DATA"
-    ):
+    with pytest.raises(DataError, match=r"does not ship with .*cache/bitmixer/.* BITMIXER_DATA"):
         load_data("cifar10")
 
 

@@ -127,6 +127,17 @@ def test_the_checkpoint_says_how_it_came_about(trained: Path) -> None:
     assert load_network(trained).bits == (2, 8)
 
 
+@pytest.mark.parametrize(("quantizer", "granularity"), [("dorefa", "channel"), ("lsq", "channel")])
+def test_the_quantiser_of_a_recipe_is_trained_and_kept(
+    recipe: Recipe, tmp_path: Path, quantizer: str, granularity: str
+) -> None:
+    options = {"quantizer": quantizer, "granularity": granularity, "bits": (1, 8)}
+    train(recipe.model_copy(update=options), tmp_path)
+    network = load_network(tmp_path)
+    assert dataclasses.asdict(network.quantization) == {"quantizer": quantizer, "granularity": granularity}
+    assert network.bits == (1, 8)
+
+
 def test_training_learns(recipe: Recipe, tmp_path: Path) -> None:
     longer = {"epochs": 8, "learning_rate": 1e-2}
     stages = tuple(stage.model_copy(update=longer) for stage in recipe.stages)
@@ -216,6 +227,8 @@ def test_packaged_recipes_are_valid_and_found_by_name(name: str) -> None:
         ("width: 2", "widht: 2", r"tiny.yaml:4:1: widht: unknown key 'widht': did you mean 'width'"),
         ("name: weights", "name: weight", r"tiny.yaml:12:12: stages.1.name: .*did you mean 'weights'"),
         ("name: activations", "name: transitions", r"stages: .*expected some of float, activations, weights"),
+        ("seed: 3", "seed: 3\nquantizer: dorefer", r"tiny.yaml:8:12: quantizer: .*did you mean 'dorefa'"),
+        ("seed: 3", "seed: 3\ngranularity: channels", r"granularity: .*did you mean 'channel'"),
         ("seed: 3", "seed: 3\ndistillation: {teacher: float}", r"there is no float network to learn from: add a first"),
         ("1, learning_rate: 4.0e-3", "1, learning_rate: 4.0e-3, passes: [random]", r"needs the pass 'highest'"),
         ("seed: 3", 'seed: 3\nstep_learning_rates: {"4": 0.1}', r"no layer has 4 bits: expected one of 2, 8"),
