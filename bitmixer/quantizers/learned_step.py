@@ -28,6 +28,8 @@ Slope = Literal["rounding", "clipping", "scale"]
 
 FLOAT32_BYTES = 4
 
+_keep_between = torch.ops.aten.hardtanh_backward.default
+
 EDGE = 1.0 + 1e-6
 """Widens the range, so that its ends count as inside; but not zero, where a ReLU has no slope either."""
 
@@ -77,7 +79,7 @@ def _inside(gradient: Tensor, x: Tensor, low: float, high: float, step: Tensor) 
     """Return the gradient where x lies between ``low`` and ``high`` steps, zero elsewhere."""
     if step.dim() == 0:
         unit = float(step)
-        result: Tensor = torch.ops.aten.hardtanh_backward(gradient, x, low * unit, high * unit)  # one pass
+        result: Tensor = _keep_between(gradient, x, low * unit, high * unit)  # one pass
         return result
     return torch.where((x > low * step) & (x < high * step), gradient, 0.0)
 
