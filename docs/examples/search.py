@@ -76,6 +76,9 @@ the same noise; budget {limit:g} bits on average:
 ± is one standard deviation over the assignments. A share measured on {found["inputs"]} images has itself a standard error of \
 about {100 * (0.875 * 0.125 / found["inputs"]) ** 0.5:.1f} percentage points, though all rows share the same images.
 
+Both searches lose less than random assignments of the same cost. Where a uniform width meets the budget exactly, it is as
+good on this network; what the searches add are the costs between and below, where no uniform width is.
+
 ![Accuracy against average bits for greedy, exact and random assignments](images/search.svg)
 
 ## Methods
@@ -111,8 +114,7 @@ python -m hwsim cost --network {network} --assignment runs/search-{network}/exac
 A site's results are written at its key consumer's bits, which a table per site cannot know, so that it takes the site's own; the
 last command prices the assignment as it is. For the exact assignment above, {INPUTS_PER_FRAME} inputs to a frame on \
 `bismo_pynq_z1`: {cycles:,} cycles and {1e3 * joules:.2f} mJ, where the table adds up to {table_cycles:,} and \
-{1e3 * table_joules:.2f} mJ. Uniform {limit:g} bits take {uniform_cycles:,} cycles and {1e3 * uniform_joules:.2f} mJ: average bits \
-say little about a bit-serial array, on which a layer's time grows with the product of its bits.
+{1e3 * table_joules:.2f} mJ. Uniform {limit:g} bits take {uniform_cycles:,} cycles and {1e3 * uniform_joules:.2f} mJ.
 
 This page is written by `docs/examples/search.py` from the files of two searches; its head says how."""
 
