@@ -107,6 +107,28 @@ def test_only_relus_that_go_straight_to_a_rounding_layer_are_absorbed() -> None:
     assert [targets.count(function) for function in (torch.relu, F.relu6, F.relu)] == [1, 1, 1]
 
 
+class PoolBesideProjection(nn.Module):
+    """One ReLU is read by a pool, which does not round, and by the copy that waits for a projection, which does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.main, self.end = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4, 5)
+        self.deeper, self.projection = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        y = self.deeper(self.main(F.max_pool2d(x, 2)))
+        return self.end((y + self.projection(x)).mean((2, 3)))
+
+
+def test_a_relu_with_one_reader_that_never_rounds_stays() -> None:
+    network = convert(PoolBesideProjection())
+    (relu,) = [node for node in network.body.graph.nodes if node.target is torch.relu]
+    assert len(relu.users) == 2
+    assert any("stored" in user.name for user in relu.users)
+    assert not absorbed(network)
+
+
 def test_training_rounds_only_what_strided_projections_read() -> None:
     """Same values and gradients; the steps' are sums over a quarter of the elements, which LSQ's factor counts."""
     network = quantised()
