@@ -70,9 +70,8 @@ def _shipped() -> dict[str, Any] | None:
 
 
 def _search(folder: Path) -> dict[str, Any]:
-    from bitmixer.search.command import SearchRequest, run_search
-
     from bitmixer.networks.checkpoint import find_checkpoint
+    from bitmixer.search.command import SearchRequest, run_search
 
     kept = folder / "search" / "search.json"
     if kept.is_file():
