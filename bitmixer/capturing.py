@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from bitmixer.concatenation import pieces
 from bitmixer.conversion import convert
 from bitmixer.errors import UnsupportedNetworkError
 from bitmixer.graph import NETWORK_INPUT, Join, Layer, LayerGraph
-from bitmixer.layers import MixedConvolution, Site
+from bitmixer.layers import MixedConvolution, Site, TransitionalNorm
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.operations import (
-    is_add,
+    data_flow,
+    is_average,
+    is_concatenation,
+    is_elementwise,
+    is_join,
+    is_maximum,
     is_norm,
-    is_relu,
-    is_reshape,
     is_site,
-    is_size,
+    is_softmax,
     is_stored,
+    join_kind,
     module_of,
-    place,
     tensor_operands,
+    tensor_users,
 )
-from bitmixer.structure import Structure, analyse, fresh_root
+from bitmixer.structure import Structure, analyse
+from bitmixer.vocabulary import SAMPLE_NORM_MODULES
+
+Shapes = dict[fx.Node, torch.Size]
+SAMPLE_NORM_OPERATIONS = 2
+"""Per element of a norm with statistics of each sample: gather them, apply them."""
+SOFTMAX_OPERATIONS = 3
+"""Per element: exponential, sum, division."""
 
 
 class _Shapes(fx.Interpreter):
@@ -32,7 +47,7 @@ class _Shapes(fx.Interpreter):
 
     def __init__(self, body: fx.GraphModule) -> None:
         super().__init__(body)
-        self.shapes: dict[fx.Node, torch.Size] = {}
+        self.shapes: Shapes = {}
 
     def run_node(self, n: fx.Node) -> object:
         result = super().run_node(n)
@@ -50,34 +65,37 @@ def capture(model: nn.Module, example: Tensor, *, name: str = "") -> LayerGraph:
         name: Name of the network in the graph.
 
     Raises:
-        UnsupportedNetworkError: An operation is not supported, or a layer's form is not (non-square strides).
+        UnsupportedNetworkError: An operation is not supported, or the example does not fit the network.
     """
     network = model if isinstance(model, MetaQuantizedNetwork) else convert(model)
-    structure = analyse(network.body.graph)
+    graph = network.body.graph
+    structure = analyse(graph)
     shapes = _shapes(network, example)
-    traffic = _Traffic(network.body.graph, structure, shapes)
-    layers = tuple(_layer(site, structure, shapes, traffic) for site in structure.sites)
+    traffic = _Traffic(graph, structure, shapes)
     joins = tuple(
         Join(
             name=node.name,
-            operands=tuple(str(site.target) for site in structure.operands(node)),
-            elements=_elements(shapes[node]),
+            kind=kind,
+            operands=tuple(str(site.target) for site in structure.writers(node)),
+            elements=shapes[node].numel(),
         )
-        for node in network.body.graph.nodes
-        if is_add(node)
+        for node in graph.nodes
+        if (kind := join_kind(node)) is not None
     )
+    (result,) = graph.output_node().all_input_nodes
     return LayerGraph(
         network=name or type(model).__name__,
         input_shape=tuple(example.shape[1:]),
-        classes=layers[-1].output_channels,
+        classes=shapes[result][-1] if len(shapes[result]) < 4 else shapes[result][1],
         residual_bits=network.residual_bits,
         weight_codes=network.quantization.weight_codes,
-        layers=layers,
+        layers=tuple(_layer(site, structure, shapes, traffic) for site in structure.sites),
         joins=joins,
     )
 
 
-def _shapes(network: MetaQuantizedNetwork, example: Tensor) -> dict[fx.Node, torch.Size]:
+def _shapes(network: MetaQuantizedNetwork, example: Tensor) -> Shapes:
+    """Return the shape of every tensor for one input, so that its elements are those per input."""
     training = network.training
     network.eval()
     interpreter = _Shapes(network.body)
@@ -96,97 +114,136 @@ def _shapes(network: MetaQuantizedNetwork, example: Tensor) -> dict[fx.Node, tor
 class _Traffic:
     """Elements that each site writes, reads and computes as its results drain."""
 
-    def __init__(self, graph: fx.Graph, structure: Structure, shapes: dict[fx.Node, torch.Size]) -> None:
+    def __init__(self, graph: fx.Graph, structure: Structure, shapes: Shapes) -> None:
+        self._structure = structure
+        self._shapes = shapes
         self.stream_writes: dict[fx.Node | None, int] = defaultdict(int)
         self.residual_writes: dict[fx.Node | None, int] = defaultdict(int)
         self.residual_reads: dict[fx.Node | None, int] = defaultdict(int)
         self.vector_operations: dict[fx.Node | None, int] = defaultdict(int)
-        for node in graph.nodes:
-            if is_size(node) or node.op == "placeholder":
-                continue
-            drain = structure.drain[node]
-            if is_site(node) and structure.is_key_consumer(node):
-                source = tensor_operands(node)[0]
-                self.stream_writes[structure.drain[source]] += _elements(shapes[source])
-            elif node.op == "output":
-                self.stream_writes[drain] += _elements(shapes[tensor_operands(node)[0]])
-            elif is_stored(node):
-                self.residual_writes[drain] += _elements(shapes[node])
-            elif is_add(node):
-                stored = [operand for operand in tensor_operands(node) if fresh_root(operand) is None]
-                self.residual_reads[drain] += sum(_elements(shapes[operand]) for operand in stored)
-                self.vector_operations[drain] += _elements(shapes[node])
-            elif is_norm(node) or is_relu(node):
-                self.vector_operations[drain] += _elements(shapes[node])
-            elif not (is_site(node) or is_reshape(node)):  # a pool looks at every element of its operand
-                self.vector_operations[drain] += _elements(shapes[tensor_operands(node)[0]])
+        for node in data_flow(graph.nodes):
+            if node.op == "output" or is_site(node):
+                self._write_stream(node)
+            elif is_stored(node) or is_join(node):
+                read = sum(map(self.stored_elements, tensor_operands(node)))
+                self.residual_reads[structure.drain[node]] += read
+            if is_stored(node):
+                self.residual_writes[structure.drain[node]] += shapes[node].numel()
+            elif not (node.op in ("placeholder", "output") or is_site(node)):
+                self.vector_operations[self._charged(node)] += _vector_operations(node, shapes)
+
+    def stored_elements(self, tensor: fx.Node) -> int:
+        """Return how many elements of a tensor come from stored copies."""
+        share = sum((share for source, share in self._sources(tensor) if is_stored(source)), Fraction(0))
+        return round(share * self._shapes[tensor].numel())
+
+    def _write_stream(self, reader: fx.Node) -> None:
+        tensor = tensor_operands(reader)[0]
+        for source, share in self._sources(tensor):
+            if reader.op == "output" or not is_stored(source):
+                written = round(share * self._shapes[tensor].numel())
+                self.stream_writes[self._structure.drain[source]] += written
+
+    def _sources(self, node: fx.Node, share: Fraction = Fraction(1)) -> Iterator[tuple[fx.Node, Fraction]]:
+        """Yield what a tensor is made of, with its share: stored copies, results of sites and of joins."""
+        while not (_is_source(node) or is_concatenation(node)):
+            node = tensor_operands(node)[0]
+        if not is_concatenation(node):
+            yield node, share
+            return
+        for piece in data_flow(pieces(node)):
+            part = Fraction(self._shapes[piece].numel(), self._shapes[node].numel())
+            yield from self._sources(piece, share * part)
+
+    def _charged(self, node: fx.Node) -> fx.Node | None:
+        """Return the site that an operation is charged to: where it drains, or what reads the stored copy."""
+        source = node
+        while not (_is_source(source) or is_concatenation(source)):
+            source = tensor_operands(source)[0]
+        if not is_stored(source):
+            return self._structure.drain[node]
+        while not (is_site(node) or is_join(node) or node.op == "output"):
+            node = tensor_users(node)[0]
+        return self._structure.drain[node]
 
 
-def _layer(site: fx.Node, structure: Structure, shapes: dict[fx.Node, torch.Size], traffic: _Traffic) -> Layer:
+def _is_source(node: fx.Node) -> bool:
+    return is_stored(node) or is_site(node) or is_join(node) or node.op == "placeholder"
+
+
+def _vector_operations(node: fx.Node, shapes: Shapes) -> int:
+    """Return the element operations of a node; pools look at every element of their operand."""
+    if is_norm(node):
+        layer = module_of(node)
+        assert isinstance(layer, TransitionalNorm)
+        of_samples = isinstance(next(iter(layer.norms.values())), SAMPLE_NORM_MODULES)
+        return shapes[node].numel() * (SAMPLE_NORM_OPERATIONS if of_samples else 1)
+    if is_join(node):
+        return _join_operations(node, shapes)
+    if is_softmax(node):
+        return SOFTMAX_OPERATIONS * shapes[node].numel()
+    if is_average(node) or is_maximum(node):
+        return shapes[tensor_operands(node)[0]].numel()
+    return shapes[node].numel() if is_elementwise(node) else 0
+
+
+def _join_operations(node: fx.Node, shapes: Shapes) -> int:
+    kind, first = join_kind(node), shapes[tensor_operands(node)[0]]
+    if kind == "matrix_product":
+        return shapes[node].numel() * first[-1]
+    if kind == "attention":
+        key, value = (shapes[operand] for operand in node.all_input_nodes[1:3])
+        scores = first[:-1].numel() * key[-2]
+        return scores * (first[-1] + SOFTMAX_OPERATIONS + value[-1])
+    return shapes[node].numel()
+
+
+def _layer(site: fx.Node, structure: Structure, shapes: Shapes, traffic: _Traffic) -> Layer:
     module = module_of(site)
     assert isinstance(module, Site)
     source = tensor_operands(site)[0]
     key_consumer = structure.key_consumer[site]
+    producers = tuple(str(writer.target) for writer in structure.writers(source))
+    readers = (other for other in structure.sites if site in structure.writers(tensor_operands(other)[0]))
     return Layer(
         name=str(site.target),
         allowed=module.allowed,
-        producers=tuple(str(feeder.target) for feeder in _feeding(site, structure)) or (NETWORK_INPUT,),
-        consumers=tuple(str(other.target) for other in structure.sites if site in _feeding(other, structure)),
+        producers=producers or (NETWORK_INPUT,),
+        consumers=tuple(str(reader.target) for reader in readers),
         key_consumer=None if key_consumer is None else str(key_consumer.target),
         is_key_consumer=structure.is_key_consumer(site),
+        residual_input_elements=traffic.stored_elements(source) if producers else 0,
         stream_write_elements=traffic.stream_writes[site],
         residual_write_elements=traffic.residual_writes[site],
         residual_read_elements=traffic.residual_reads[site],
         vector_operations=traffic.vector_operations[site],
-        **_loop_dimensions(site, module, shapes[source], shapes[site]),  # type: ignore[arg-type]
+        **_loop_dimensions(module, shapes[source], shapes[site]),
     )
 
 
-def _feeding(site: fx.Node, structure: Structure) -> tuple[fx.Node, ...]:
-    """Return the sites whose results meet in a site's input."""
-    node = tensor_operands(site)[0]
-    while not (is_site(node) or is_add(node) or node.op == "placeholder"):
-        node = tensor_operands(node)[0]
-    if is_add(node):
-        return structure.operands(node)
-    return (node,) if is_site(node) else ()
-
-
-def _loop_dimensions(
-    site: fx.Node, module: Site, input_shape: torch.Size, output_shape: torch.Size
-) -> dict[str, int | str]:
+def _loop_dimensions(module: Site, input_shape: torch.Size, output_shape: torch.Size) -> dict[str, Any]:
     if not isinstance(module, MixedConvolution):
-        if len(input_shape) != 2:
-            raise UnsupportedNetworkError(
-                f"{place(site)}: {site.target}: a linear layer on a tensor of shape {tuple(input_shape)}; "
-                "expected (batch, features): flatten it"
-            )
+        features, results = input_shape[-1], output_shape[-1]
+        tokens = output_shape.numel() // results
         return {
-            "kind": "linear", "input_channels": input_shape[-1], "output_channels": output_shape[-1],
-            "kernel_height": 1, "kernel_width": 1, "stride": 1, "padding": 0, "groups": 1,
-            "input_height": 1, "input_width": 1, "output_height": 1, "output_width": 1,
+            "kind": "linear", "input_channels": features, "output_channels": results,
+            "kernel_height": 1, "kernel_width": 1, "stride": (1, 1), "padding": (0, 0), "groups": 1,
+            "input_height": 1, "input_width": tokens, "output_height": 1, "output_width": tokens,
         }  # fmt: skip
-    stride, padding, dilation = set(module.stride), set(module.padding), set(module.dilation)
-    if len(stride) > 1 or len(padding) > 1 or dilation != {1}:
-        raise UnsupportedNetworkError(
-            f"{place(site)}: {site.target}: stride {module.stride}, padding {module.padding}, dilation "
-            f"{module.dilation}: only equal strides and paddings without dilation have a cost model"
-        )
-    # A 1-d convolution is one over a map of height 1; its stride and padding act along the width.
-    kernel, before, after = (
-        (1, *sizes) if len(sizes) == 1 else tuple(sizes)
-        for sizes in (module.weight.shape[2:], input_shape[2:], output_shape[2:])
-    )
+    assert not isinstance(module.padding, str)  # tracing resolved it
+    kernel, before, after = (_on_a_map(shape[2:], 1) for shape in (module.weight.shape, input_shape, output_shape))
     return {
         "kind": "convolution",
         "input_channels": input_shape[1], "output_channels": output_shape[1],
-        "kernel_height": kernel[0], "kernel_width": kernel[1],
-        "stride": stride.pop(), "padding": padding.pop(), "groups": module.groups,
+        "kernel_height": kernel[0], "kernel_width": kernel[1], "groups": module.groups,
+        "stride": _on_a_map(module.stride, 1), "padding": _on_a_map(module.padding, 0),
+        "dilation": _on_a_map(module.dilation, 1),
         "input_height": before[0], "input_width": before[1],
         "output_height": after[0], "output_width": after[1],
     }  # fmt: skip
 
 
-def _elements(shape: torch.Size) -> int:
-    """Return the elements per input (the first axis is the batch)."""
-    return int(shape[1:].numel())
+def _on_a_map(sizes: tuple[int, ...], along_height: int) -> tuple[int, int]:
+    """Return sizes along height and width; a 1-d convolution is one over a map of height 1."""
+    height, width = sizes if len(sizes) == 2 else (along_height, *sizes)
+    return height, width

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, fx, nn
 
 from bitmixer.absorption import absorb_relus, thin_stored_tensors
 from bitmixer.bitwidths import BitWidths, NormKey, checked_bits
-from bitmixer.layers import ExactAverage, MixedConvolution, MixedLinear, Site, StoredTensor, TransitionalNorm
+from bitmixer.layers import (
+    Affine,
+    ExactAttention,
+    ExactAverage,
+    ExactProduct,
+    ExactReduction,
+    ExactSoftmax,
+    MixedConvolution,
+    MixedLinear,
+    Site,
+    StoredTensor,
+    TransitionalNorm,
+)
 from bitmixer.network import ANY, MetaQuantizedNetwork
-from bitmixer.operations import is_add, is_average, is_size, module_of, tensor_operands, tensor_users
+from bitmixer.operations import (
+    data_flow,
+    is_average,
+    is_join,
+    is_norm,
+    is_site,
+    is_slice,
+    is_softmax,
+    join_kind,
+    module_of,
+    tensor_operands,
+    tensor_users,
+)
 from bitmixer.quantizers import Granularity, Quantization, QuantizerName
-from bitmixer.structure import Structure, analyse, is_never_negative, leads_to
+from bitmixer.structure import Structure, analyse, is_never_negative, leads_to, waiting_parts
 from bitmixer.tracing import trace
 
 PINNED = BitWidths(8, 8)
@@ -31,13 +55,14 @@ def convert(
     signed_input: bool = True,
     quantizer: QuantizerName = "nested",
     granularity: Granularity = "tensor",
+    affine_without_norm: bool = True,
 ) -> MetaQuantizedNetwork:
     """Return the meta-quantized twin of a network; the original is left alone.
 
     With its quantisers off (as it is returned) the twin equals the original bit for bit.
 
     Args:
-        model: Any module made of convolution, linear, batch-norm, ReLU, pooling, addition and reshaping.
+        model: Any module made of the operations that ``bitmixer.vocabulary`` lists.
         bits: Widths that a layer can take.
         tied: Whether a layer's weights and activations share one width; else every pair is allowed.
         norm: What chooses a norm: ``transition`` (the bits of its producer's weights and its key consumer's
@@ -48,6 +73,8 @@ def convert(
         quantizer: ``nested`` (one set of codes for all widths), ``lsq`` (independent steps per width) or ``dorefa``
             (DoReFa weights, PACT activations); see ``docs/quantizers.md``.
         granularity: Weight steps per ``tensor`` or per output ``channel``.
+        affine_without_norm: Give a layer whose bits or whose consumer's bits switch, and behind which no norm
+            stands, a transitional scale and shift (1 and 0 until they are trained).
 
     Raises:
         UnsupportedNetworkError: An operation is not supported; the message says where it stands.
@@ -64,6 +91,9 @@ def convert(
     }
     if pin_first_and_last:
         allowed[structure.sites[0]] = allowed[structure.sites[-1]] = (PINNED,)
+    if affine_without_norm:
+        _insert_affines(body, structure, allowed)
+        structure = analyse(body.graph)
     for site in structure.sites:
         signed = not is_never_negative(tensor_operands(site)[0], signed_input=signed_input)
         options = {"signed_input": signed, "quantization": quantization}
@@ -71,12 +101,10 @@ def convert(
     keys = {node: _key(pair, norm) for node, pair in structure.norm_keys.items()}
     for node, (producer, consumer) in keys.items():
         original = module_of(node)
-        assert isinstance(original, nn.BatchNorm1d | nn.BatchNorm2d)
-        consumer_bits = [ANY] if consumer is None else sorted({pair.activation for pair in allowed[consumer]})
-        producer_bits = [ANY] if producer is None else sorted({pair.weight for pair in allowed[producer]})
-        _replace(body, node, TransitionalNorm(original, producer_bits, consumer_bits))
+        assert original is not None
+        _replace(body, node, TransitionalNorm(original, *_transitions(producer, consumer, allowed)))
     _store_tensors(body, structure, residual_bits, signed_input=signed_input)
-    _wrap_averages(body)
+    _wrap_reductions(body)
     absorb_relus(body)
     thin_stored_tensors(body)
     body.graph.lint()
@@ -105,6 +133,48 @@ def _name(site: fx.Node | None) -> str | None:
     return None if site is None else str(site.target)
 
 
+Allowed = Mapping[fx.Node, tuple[BitWidths, ...]]
+
+
+def _transitions(
+    producer: fx.Node | None, consumer: fx.Node | None, allowed: Allowed
+) -> tuple[list[int], list[int]]:
+    """Return the weight bits before and the activation bits behind a norm."""
+    before = [ANY] if producer is None else sorted({pair.weight for pair in allowed[producer]})
+    behind = [ANY] if consumer is None else sorted({pair.activation for pair in allowed[consumer]})
+    return before, behind
+
+
+def _insert_affines(body: fx.GraphModule, structure: Structure, allowed: Allowed) -> None:
+    for site in structure.sites:
+        before, behind = _transitions(site, structure.key_consumer[site], allowed)
+        if len(before) * len(behind) == 1 or not _lacks_norm(site):
+            continue
+        layer = module_of(site)
+        assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
+        name = f"{site.target}_affine"
+        body.add_submodule(name, Affine(layer.weight.shape[0], trailing_axes=layer.weight.dim() - 2))
+        with body.graph.inserting_after(site):
+            affine = body.graph.call_module(name, (site,))
+        affine.stack_trace = site.stack_trace
+        for user in [user for user in site.users if user is not affine]:
+            user.replace_input_with(site, affine)
+
+
+def _lacks_norm(site: fx.Node) -> bool:
+    """Whether a way from a layer to the next, or to the output, passes no norm."""
+    pending, seen = list(tensor_users(site)), set()
+    while pending:
+        node = pending.pop()
+        if node in seen or is_norm(node):
+            continue
+        if is_site(node) or node.op == "output":
+            return True
+        seen.add(node)
+        pending.extend(tensor_users(node))
+    return False
+
+
 def _mixed(original: nn.Module | None, allowed: tuple[BitWidths, ...], **options: Any) -> Site:
     if isinstance(original, nn.Conv1d | nn.Conv2d):
         return MixedConvolution(original, allowed, **options)
@@ -117,25 +187,33 @@ def _replace(body: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
     setattr(body.get_submodule(parent), name, module)
 
 
-def _wrap_averages(body: fx.GraphModule) -> None:
+def _wrap_reductions(body: fx.GraphModule) -> None:
     for node in list(body.graph.nodes):
-        if not is_average(node):
+        wrapper = _wrapper(node)
+        if wrapper is None:
             continue
         if node.op == "call_module":
             original = module_of(node)
             assert original is not None
-            _replace(body, node, ExactAverage(original))
+            if not isinstance(original, ExactReduction):  # a module that is called twice is wrapped once
+                _replace(body, node, wrapper(original))
             continue
-        function = _mean_method if node.op == "call_method" else node.target
-        body.add_submodule(node.name, ExactAverage(function))
+        function: Any = getattr(Tensor, node.target) if isinstance(node.target, str) else node.target
+        body.add_submodule(node.name, wrapper(function))
         with body.graph.inserting_before(node):
             wrapped = body.graph.call_module(node.name, node.args, node.kwargs)
+        wrapped.stack_trace = node.stack_trace
         node.replace_all_uses_with(wrapped)
         body.graph.erase_node(node)
 
 
-def _mean_method(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    return x.mean(*args, **kwargs)
+def _wrapper(node: fx.Node) -> Callable[[Callable[..., Tensor]], ExactReduction] | None:
+    if is_average(node):
+        return ExactAverage
+    if is_softmax(node):
+        return ExactSoftmax
+    kind = join_kind(node)
+    return {"matrix_product": ExactProduct, "attention": ExactAttention}.get(kind or "")
 
 
 def _store_tensors(body: fx.GraphModule, structure: Structure, bits: int, *, signed_input: bool) -> None:
@@ -150,19 +228,29 @@ def _store_tensors(body: fx.GraphModule, structure: Structure, bits: int, *, sig
         for user in users:
             user.replace_input_with(node, stored)
 
-    graph_nodes = [node for node in body.graph.nodes if not is_size(node)]
+    nodes = data_flow(body.graph.nodes)
     waiting = [
-        (operand, add)
-        for add in graph_nodes
-        if is_add(add)
-        for operand in tensor_operands(add)
-        if structure.waits(operand, add)
+        (part, reader)
+        for join in nodes
+        if is_join(join)
+        for operand in tensor_operands(join)
+        for part, reader in waiting_parts(operand) or [(operand, join)]
+        if structure.waits(part, join)
     ]
-    for node in graph_nodes:
+    for node in nodes:
         users = tensor_users(node)
         key = structure.key_consumer.get(node)
-        others = [user for user in users if key is None or not leads_to(user, key)]
+        others = [
+            user
+            for user in users
+            if (key is None or not leads_to(user, key)) and not structure.meets_itself(node, user)
+        ]
         if len(users) > 1 and others:
-            store(node, others)
-    for operand, add in waiting:
-        store(operand, [add])
+            whole = [user for user in others if not is_slice(user)]
+            if whole:
+                store(node, whole)
+            for part in others:
+                if is_slice(part):  # only what is read again is kept
+                    store(part, tensor_users(part))
+    for operand, reader in waiting:
+        store(operand, [reader])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -143,6 +144,8 @@ class StepwiseRun:
         keywords = fx.node.map_arg(node.kwargs, operand)
         if node.op == "output":
             return arguments[0]
+        if node.op == "get_attr":  # a parameter that is no layer's: a position embedding, a scale
+            return operator.attrgetter(str(node.target))(self._network.body)
         if node.op == "call_method":
             return getattr(arguments[0], str(node.target))(*arguments[1:], **keywords)
         if node.op == "call_function":

@@ -1,7 +1,7 @@
 """The layer graph: what hardware must know of a network. Plain data: no torch here.
 
 A *site* is a layer with weights whose bit-widths may be chosen. Between two sites lie only
-operations of the vector unit (norm, activation, pool, addition), which are charged to the site
+operations of the vector unit (norm, activation, pool, join, concatenation), which are charged to the site
 that drains into them.
 """
 
@@ -21,7 +21,8 @@ from bitmixer.errors import GraphFormatError, UnknownSiteError, did_you_mean
 if TYPE_CHECKING:
     import networkx as nx
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+JoinKind = Literal["addition", "subtraction", "multiplication", "matrix_product", "attention"]
 NETWORK_INPUT = "input"
 LOGIT_BITS = 32
 """Width of the network's results, which leave as full accumulators."""
@@ -33,18 +34,23 @@ class Layer:
 
     Attributes:
         name: Path of the module in the network, for example ``layer1.0.conv1``.
-        kind: ``convolution`` or ``linear`` (a linear layer is a 1x1 convolution on a 1x1 map).
+        kind: ``convolution`` or ``linear`` (a linear layer is a 1x1 convolution on a map of height 1, as wide as it
+            has tokens: 1, if it reads vectors).
+        stride: Along height and width; so are ``padding`` (before the first row and column) and ``dilation``.
         allowed: Widths that the site can run at; one entry means pinned.
-        producers: Sites (or ``input``) whose results meet in this site's input.
+        producers: Sites (or ``input``) whose results meet in this site's input, in joins or side by side.
         consumers: Sites that read this site's result, directly or behind a join.
         key_consumer: The consumer whose activation bits choose the norm after this site and the
             width at which its result is requantised as it drains; ``None`` before the network's output.
-        is_key_consumer: Whether this site is the key consumer of the tensor that it reads. If not,
-            it reads the stored copy, at ``residual_bits``, and applies its own quantiser.
+        is_key_consumer: Whether this site is the key consumer of the tensor that it reads (of a concatenation:
+            of one of its pieces). If not, it reads the stored copy, and applies its own quantiser.
+        residual_input_elements: How many of the input's elements are read as stored copies, at ``residual_bits``:
+            all, where it is not the key consumer; of a concatenation, the pieces that others are keyed by.
         stream_write_elements: Results written at the key consumer's activation bits (0 while a join waits).
         residual_write_elements: Results written at ``residual_bits``: for other consumers, or for a join.
         residual_read_elements: Waiting operands read at ``residual_bits`` as this site drains into a join.
-        vector_operations: Element operations (norm, activation, pool, addition) done as this site drains.
+        vector_operations: Element operations (norm, activation, pool, join) done as this site drains, and on stored
+            copies as it reads them; a product of two tensors counts its multiply-accumulates.
     """
 
     name: str
@@ -53,8 +59,8 @@ class Layer:
     output_channels: int
     kernel_height: int
     kernel_width: int
-    stride: int
-    padding: int
+    stride: tuple[int, int]
+    padding: tuple[int, int]
     groups: int
     input_height: int
     input_width: int
@@ -69,6 +75,8 @@ class Layer:
     residual_write_elements: int
     residual_read_elements: int
     vector_operations: int
+    residual_input_elements: int = 0
+    dilation: tuple[int, int] = (1, 1)
 
     @property
     def reduction(self) -> int:
@@ -103,9 +111,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join:
-    """An addition of several sites' results."""
+    """A place where several sites' results meet element by element, or in a product of matrices."""
 
     name: str
+    kind: JoinKind
     operands: tuple[str, ...]
     elements: int
 
@@ -122,7 +131,7 @@ class LayerGraph:
         norm_bits: Width of one folded norm parameter (scale or shift).
         weight_codes: What the weight codes of a width are, which decides what is fetched and stored.
         layers: The sites, in the order in which the accelerator issues them.
-        joins: The additions.
+        joins: Where results meet.
     """
 
     network: str
@@ -254,6 +263,6 @@ class BitWidthsMean:
 def _layer(fields: Mapping[str, Any]) -> Layer:
     converted = dict(fields)
     converted["allowed"] = tuple(BitWidths(*pair) for pair in fields["allowed"])
-    for name in ("producers", "consumers"):
+    for name in ("producers", "consumers", "stride", "padding", "dilation"):
         converted[name] = tuple(fields[name])
     return Layer(**converted)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from bitmixer.bitwidths import BitAssignment, BitWidths
-from bitmixer.layers import ExactAverage, Site, StoredTensor, TransitionalNorm
+from bitmixer.layers import ExactReduction, Site, StoredTensor, TransitionalNorm
 from bitmixer.quantizers import Quantization
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class MetaQuantizedNetwork(nn.Module):
         for module in self.body.modules():
             if isinstance(module, StoredTensor):
                 module.quantize = activations
-            elif isinstance(module, TransitionalNorm | ExactAverage):
+            elif isinstance(module, TransitionalNorm | ExactReduction):
                 module.integer = weights and activations
 
     @torch.no_grad()

@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import copy
-import operator
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
-import torch
-from torch import Tensor, fx, nn
-from torch.nn import functional as F
+from torch import fx, nn
 
+from bitmixer.adoption import adopt_functional_layers, is_functional_layer
 from bitmixer.errors import UnsupportedNetworkError
 from bitmixer.layers import Site
+from bitmixer.normal_form import divide_in_parts, normalise
 from bitmixer.operations import (
-    LEAVES,
-    is_add,
+    calls,
+    is_average,
+    is_concatenation,
+    is_constant,
+    is_elementwise,
+    is_join,
+    is_maximum,
     is_norm,
-    is_relu,
     is_reshape,
     is_site,
     is_size,
-    keeps_sign,
+    is_softmax,
     module_of,
     place,
     tensor_operands,
     tensor_users,
     writes_in_place,
 )
+from bitmixer.unfolding import unfold_attention
+from bitmixer.vocabulary import ARITHMETIC, LEAVES, SUPPORTED
+
+_UNDERSTOOD = (
+    is_site, is_norm, is_join, is_elementwise, is_average, is_maximum, is_softmax, is_concatenation, is_reshape,
+)  # fmt: skip
+_INSTEAD = {
+    "ConvTranspose": "upsample to the nearest and convolve instead",
+    "einsum": "write it with matmul",
+    "matmul": "a product with a parameter is a linear layer: use torch.nn.Linear",
+    "interpolate": "only mode='nearest' moves data without computing",
+    "Upsample": "only mode='nearest' moves data without computing",
+    "InstanceNorm": "set track_running_stats=False",
+    "div": "only by a number or a parameter",
+}
+"""What would work in the place of an operation (by a part of its name) that does not."""
 
 
 class _Tracer(fx.Tracer):
@@ -41,17 +58,17 @@ class _Tracer(fx.Tracer):
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
-    """Return a graph of a copy of ``model`` in which all layers with weights are modules used once.
+    """Return a graph of a copy of ``model`` in normal form: all layers with weights are modules used once.
 
     Raises:
         UnsupportedNetworkError: Control flow depends on values, a layer is used twice, or an operation is
-            not one of convolution, linear, batch-norm, ReLU, pooling, addition and reshaping.
+            not one of those that ``bitmixer.vocabulary`` lists.
     """
     if not isinstance(model, nn.Module):
         raise UnsupportedNetworkError(f"{model!r} is not a torch.nn.Module: give a network")
     if any(isinstance(module, Site) for module in model.modules()):
         raise UnsupportedNetworkError(f"{type(model).__name__}: is converted already: convert the original")
-    owned = copy.deepcopy(model)
+    owned = unfold_attention(copy.deepcopy(model))
     try:
         graph = _Tracer().trace(owned)
     except (fx.proxy.TraceError, RuntimeError, TypeError, NameError) as error:
@@ -60,92 +77,19 @@ def trace(model: nn.Module) -> fx.GraphModule:
             "and its layers must be made in the constructor"
         ) from error
     module = fx.GraphModule(owned, graph, type(model).__name__)
-    _check_used_once(module, [node for node in graph.nodes if node.op == "get_attr" for _ in node.users])
-    _adopt_functional_layers(module)
+    _check_used_once(module, [node for node in graph.nodes if _is_weight(node) for _ in node.users])
+    adopt_functional_layers(module)
     module.graph.eliminate_dead_code()
+    divide_in_parts(module.graph)
     module.delete_all_unused_submodules()
     _check(module)
+    normalise(module)
     module.recompile()
     return module
 
 
-def _adopt_functional_layers(module: fx.GraphModule) -> None:
-    """Turn ``F.conv2d(x, self.weight)`` and its like into modules that hold the same parameters."""
-    builders: dict[Any, Callable[..., nn.Module]] = {
-        F.conv2d: _conv2d, torch.conv2d: _conv2d, F.linear: _linear, F.batch_norm: _batch_norm,
-        F.dropout: _dropout,
-    }  # fmt: skip
-    for node in list(module.graph.nodes):
-        if node.op != "call_function" or node.target not in builders:
-            continue
-        arguments = [_attribute(module, argument) for argument in node.args[1:]]
-        keywords = {name: _attribute(module, argument) for name, argument in node.kwargs.items() if name != "input"}
-        data = node.args[0] if node.args else node.kwargs["input"]
-        module.add_submodule(node.name, builders[node.target](*arguments, **keywords))
-        with module.graph.inserting_before(node):
-            replacement = module.graph.call_module(node.name, (data,))
-        replacement.stack_trace = node.stack_trace
-        node.replace_all_uses_with(replacement)
-        module.graph.erase_node(node)
-    _disown(module, [node for node in module.graph.nodes if node.op == "get_attr" and not node.users])
-
-
-def _disown(module: fx.GraphModule, adopted: list[fx.Node]) -> None:
-    """Remove the first names of parameters and buffers that a layer holds now, so that none has two."""
-    for node in adopted:
-        owner, _, name = str(node.target).rpartition(".")
-        delattr(module.get_submodule(owner), name)
-        module.graph.erase_node(node)
-
-
-def _attribute(module: fx.GraphModule, argument: Any) -> Any:
-    if not isinstance(argument, fx.Node):
-        return argument
-    if argument.op != "get_attr":
-        raise UnsupportedNetworkError(f"{place(argument)}: weights computed on the way; hold them as parameters")
-    return operator.attrgetter(str(argument.target))(module)
-
-
-def _conv2d(
-    weight: nn.Parameter, bias: nn.Parameter | None = None, stride: Any = 1, padding: Any = 0,
-    dilation: Any = 1, groups: int = 1,
-) -> nn.Module:  # fmt: skip
-    layer = nn.Conv2d(
-        weight.shape[1] * groups, weight.shape[0], (weight.shape[2], weight.shape[3]),
-        stride, padding, dilation, groups, bias=bias is not None, device="meta",
-    )  # fmt: skip
-    layer.weight, layer.bias = weight, bias
-    return layer
-
-
-def _linear(weight: nn.Parameter, bias: nn.Parameter | None = None) -> nn.Module:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
-    layer.weight = weight
-    if bias is not None:
-        layer.bias = bias
-    return layer
-
-
-class _FunctionalNorm(nn.BatchNorm2d):
-    """Takes tensors of any rank, as ``F.batch_norm`` does."""
-
-    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 (the name in torch)
-        pass
-
-
-def _batch_norm(
-    running_mean: Tensor, running_var: Tensor, weight: Any = None, bias: Any = None, training: Any = None,
-    momentum: float = 0.1, eps: float = 1e-5,
-) -> nn.Module:  # fmt: skip
-    layer = _FunctionalNorm(running_mean.shape[0], eps=eps, momentum=momentum, affine=weight is not None)
-    layer.running_mean, layer.running_var = running_mean, running_var
-    if weight is not None:
-        layer.weight, layer.bias = weight, bias
-    return layer
-
-
-def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
-    return nn.Dropout(p)  # follows the mode of the network, where the traced flag would be frozen
+def _is_weight(node: fx.Node) -> bool:
+    return node.op == "get_attr" and any(map(is_functional_layer, node.users))
 
 
 def _check(module: fx.GraphModule) -> None:
@@ -154,8 +98,7 @@ def _check(module: fx.GraphModule) -> None:
     for node in nodes:
         if not _understood(node):
             raise UnsupportedNetworkError(
-                f"{place(node)}: operation {_spelled(node)} cannot be converted; supported are convolution, "
-                "linear, batch-norm, ReLU, pooling, addition of two tensors and reshaping"
+                f"{place(node)}: operation {_spelled(node)} cannot be converted{_hint(node)}; supported are {SUPPORTED}"
             )
         if writes_in_place(node) and _is_shared(tensor_operands(node)[0]):
             raise UnsupportedNetworkError(
@@ -182,20 +125,19 @@ def _check_used_once(module: fx.GraphModule, uses: list[fx.Node]) -> None:
 
 
 def _understood(node: fx.Node) -> bool:
-    if node.op in ("placeholder", "output"):
+    if node.op in ("placeholder", "output") or is_size(node) or is_constant(node):
         return True
-    if node.op == "call_module":
-        layer = module_of(node)
-        return isinstance(layer, LEAVES) and _padding_is_plain(layer)
-    if is_add(node):
-        return len(tensor_operands(node)) == 2 and "alpha" not in node.kwargs
-    return is_relu(node) or keeps_sign(node) or is_size(node)
+    layer = module_of(node)
+    if isinstance(layer, nn.InstanceNorm1d | nn.InstanceNorm2d) and layer.track_running_stats:
+        return False
+    if "alpha" in node.kwargs and calls(node, ARITHMETIC):
+        return False
+    return any(kind(node) for kind in _UNDERSTOOD)
 
 
-def _padding_is_plain(layer: nn.Module | None) -> bool:
-    if not isinstance(layer, nn.Conv1d | nn.Conv2d):
-        return True
-    return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+def _hint(node: fx.Node) -> str:
+    spelled = _spelled(node)
+    return next((f": {instead}" for part, instead in _INSTEAD.items() if part in spelled), "")
 
 
 def _is_shared(tensor: fx.Node) -> bool:

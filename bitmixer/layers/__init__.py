@@ -1,14 +1,19 @@
 """Layers whose bit-widths can be switched between two forward passes."""
 
 from bitmixer.layers.absorbed_relu import AbsorbedReLU
-from bitmixer.layers.exact_average import ExactAverage
+from bitmixer.layers.exact_reductions import ExactAttention, ExactAverage, ExactProduct, ExactReduction, ExactSoftmax
 from bitmixer.layers.site import MixedConvolution, MixedLinear, Site
 from bitmixer.layers.stored_tensor import StoredTensor
-from bitmixer.layers.transitional_norm import TransitionalNorm
+from bitmixer.layers.transitional_norm import Affine, TransitionalNorm
 
 __all__ = [
     "AbsorbedReLU",
+    "Affine",
+    "ExactAttention",
     "ExactAverage",
+    "ExactProduct",
+    "ExactReduction",
+    "ExactSoftmax",
     "MixedConvolution",
     "MixedLinear",
     "Site",

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -190,10 +190,11 @@ def _layer(row: _Row) -> Layer:
         if sizes[name] % groups:
             row.fail(name, f"{sizes[name]} channels do not divide into {groups} groups")
     weight, activation = (row.integer(f"{n}_bits", low=1, high=MAX_TABLE_BITS) for n in ("weight", "activation"))
+    geometry: dict[str, Any] = {**sizes, **{name: (sizes[name], sizes[name]) for name in ("stride", "padding")}}
     layer = Layer(
         name=row.cells["layer"].strip(),
         kind="linear" if sizes["input_height"] == sizes["input_width"] == 1 else "convolution",
-        **sizes,
+        **geometry,
         groups=groups,
         allowed=(BitWidths(weight, activation),),
         producers=(NETWORK_INPUT,),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitmixer.bitwidths import WeightCodes
-from bitmixer.graph import NETWORK_INPUT, Layer
+from bitmixer.graph import Layer
 from hwsim.cost.arrays.base import Int64Array, ceil_divide, layer_column
 
 
@@ -63,8 +63,8 @@ def layer_traffic(
     """Return the traffic of one execution of each layer, its norm parameters being on chip.
 
     Weights are read once per frame, as the bit planes that their codes need, everything else once per input. A
-    layer reads its input at its own activation bits where it is the key consumer of that tensor or reads the network's
-    input (kept at the stem's bits), otherwise as the stored copy at ``residual_bits``.
+    layer reads its input at its own activation bits where that tensor (or the piece of a concatenation) was prepared
+    for it or is the network's input (kept at the stem's bits), otherwise as the stored copy at ``residual_bits``.
 
     Args:
         layers: The layers; they are the first axis of the result.
@@ -76,12 +76,10 @@ def layer_traffic(
         residual_bits: Width of stored tensors.
         weight_codes: What the weight codes of a width are.
     """
-    own_bits = np.array([_reads_own_bits(layer) for layer in layers]).reshape(-1, *(1,) * trailing_axes)
-    input_bits = np.where(own_bits, activation_bits, residual_bits)
-    per_input_read = (
-        layer_column(layers, "input_elements", trailing_axes) * input_bits
-        + layer_column(layers, "residual_read_elements", trailing_axes) * residual_bits
-    )
+    stored_input = layer_column(layers, "residual_input_elements", trailing_axes)
+    per_input_read = (layer_column(layers, "input_elements", trailing_axes) - stored_input) * activation_bits + (
+        stored_input + layer_column(layers, "residual_read_elements", trailing_axes)
+    ) * residual_bits
     per_input_write = (
         layer_column(layers, "stream_write_elements", trailing_axes) * stream_bits
         + layer_column(layers, "residual_write_elements", trailing_axes) * residual_bits
@@ -109,7 +107,3 @@ def _carry_planes(
 def norm_reload_bits(layers: Sequence[Layer], norm_bits: int, *, trailing_axes: int) -> Int64Array:
     """Return the bits read to fetch each layer's norm again: a scale and a shift per output channel."""
     return 2 * norm_bits * layer_column(layers, "output_channels", trailing_axes)
-
-
-def _reads_own_bits(layer: Layer) -> bool:
-    return layer.is_key_consumer or NETWORK_INPUT in layer.producers

@@ -182,7 +182,7 @@ def no_pair(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (wrong_version, "format_version 99, expected 1"),
+        (wrong_version, "format_version 99, expected 2"),
         (no_layers, "not a layer graph: 'layers'"),
         (unknown_field, "colour"),
         (no_pair, "not a layer graph"),
@@ -234,19 +234,21 @@ def test_networkx_sees_the_same_edges() -> None:
     assert all(set(edges.successors(layer.name)) == set(layer.consumers) for layer in graph.layers)
 
 
-@pytest.mark.parametrize(
-    ("layer", "message"),
-    [
-        (nn.Conv2d(3, 4, 3, stride=(1, 2)), "stride (1, 2)"),
-        (nn.Conv2d(3, 4, 3, padding=(0, 1)), "padding (0, 1)"),
-        (nn.Conv2d(3, 4, 3, dilation=2), "dilation (2, 2)"),
-        (nn.Linear(12, 4), "flatten it"),
-    ],
-)
-def test_forms_without_a_cost_model_are_refused(layer: nn.Module, message: str) -> None:
-    with pytest.raises(UnsupportedNetworkError) as caught:
-        capture(nn.Sequential(layer), torch.zeros(1, 3, 12, 12))
-    assert message in str(caught.value)
+def test_strides_paddings_and_dilations_are_those_of_each_axis() -> None:
+    layer = nn.Conv2d(3, 4, (3, 5), stride=(1, 2), padding=(0, 3), dilation=(2, 1))
+    (captured,) = capture(nn.Sequential(layer), torch.zeros(1, 3, 12, 12)).layers
+    assert (captured.stride, captured.padding, captured.dilation) == ((1, 2), (0, 3), (2, 1))
+    assert (captured.kernel_height, captured.kernel_width) == (3, 5)
+    assert (captured.output_height, captured.output_width) == (8, 7)
+    (temporal_layer,) = capture(nn.Sequential(nn.Conv1d(3, 4, 3, 2, 2, 3)), torch.zeros(1, 3, 12)).layers
+    assert (temporal_layer.stride, temporal_layer.padding, temporal_layer.dilation) == ((1, 2), (0, 2), (1, 3))
+
+
+def test_a_linear_layer_on_tokens_is_a_convolution_over_them() -> None:
+    (layer,) = capture(nn.Sequential(nn.Linear(12, 5)), torch.zeros(2, 7, 12)).layers
+    assert (layer.input_channels, layer.output_channels) == (12, 5)
+    assert (layer.input_height, layer.input_width, layer.output_height, layer.output_width) == (1, 7, 1, 7)
+    assert (layer.macs, layer.weights, layer.input_elements) == (7 * 12 * 5, 60, 84)
 
 
 def test_an_example_that_does_not_fit_is_refused() -> None:

@@ -241,7 +241,7 @@ def test_a_captured_graph_can_be_priced_and_simulated(
     with_outputs = hwsim("run", scenario, "--set", "outputs=lazy", "--out", tmp_path / "other")
     with_outputs.refused("geometry without trained weights: set outputs: none")
     graph.write_text("{}", encoding="utf-8")
-    hwsim("cost", "--network", graph).refused("mine.json: format_version None, expected 1")
+    hwsim("cost", "--network", graph).refused("mine.json: format_version None, expected 2")
 
 
 def test_a_changed_run_leaves_its_baseline_alone(

@@ -47,6 +47,8 @@ def layer(name: str) -> Layer:
         **sizes,
         name=name,
         kind="linear",
+        stride=(1, 1),
+        padding=(0, 0),
         allowed=allowed,
         producers=(),
         consumers=(),

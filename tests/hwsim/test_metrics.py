@@ -33,10 +33,11 @@ def linear(name: str, macs: int, *, pinned: bool = False) -> Layer:
     return Layer(
         name=name,
         kind="linear",
-        **dict.fromkeys(("kernel_height", "kernel_width", "stride", "groups", "input_channels"), 1),
+        **dict.fromkeys(("kernel_height", "kernel_width", "groups", "input_channels"), 1),
         **dict.fromkeys(("input_height", "input_width", "output_height", "output_width"), 1),
         output_channels=macs,
-        padding=0,
+        stride=(1, 1),
+        padding=(0, 0),
         allowed=tuple(BitWidths.tied(bits) for bits in ((8,) if pinned else (2, 4, 8))),
         producers=(),
         consumers=(),
