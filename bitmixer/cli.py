@@ -84,8 +84,12 @@ def list_networks(as_json: AsJson = False) -> None:
     from bitmixer.networks import ARCHITECTURES, find_checkpoint, shipped_checkpoints
 
     architectures: list[dict[str, Any]] = [
-        {"name": name, "blocks": list(form.blocks), "width": form.width} for name, form in ARCHITECTURES.items()
-    ]
+        {
+            "name": name, "width": form.width, "input_shape": list(form.input_shape), "classes": form.classes,
+            "parameters": form.parameters, "macs": form.macs,
+        }
+        for name, form in ARCHITECTURES.items()
+    ]  # fmt: skip
     checkpoints: list[dict[str, Any]] = []
     for name in shipped_checkpoints():
         checkpoint = find_checkpoint(name)
@@ -98,8 +102,12 @@ def list_networks(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({"architectures": architectures, "checkpoints": checkpoints}, indent=1))
         return
-    _print_table("Architectures", ("name", "blocks", "width"), [
-        (row["name"], "-".join(map(str, row["blocks"])), str(row["width"])) for row in architectures
+    _print_table("Architectures", ("name", "width", "input", "classes", "parameters", "MACs"), [
+        (
+            row["name"], str(row["width"]), "x".join(map(str, row["input_shape"])), str(row["classes"]),
+            f"{row['parameters']:,}", f"{row['macs']:,}",
+        )
+        for row in architectures
     ])  # fmt: skip
     _print_table("Checkpoints", ("name", "data", "bits", "accuracy"), [
         (row["name"], row["data"] or "-", ", ".join(map(str, row["bits"])), _accuracies(row["uniform"]))

@@ -1,37 +1,92 @@
-"""Architectures by name."""
+"""Architectures by name: one table, read without torch."""
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bitmixer.errors import UnsupportedNetworkError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
 
+CIFAR = (3, 32, 32)
+IMAGENET = (3, 224, 224)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualArchitecture:
-    """A residual network of basic blocks; ``width`` is the number of channels of its first stage."""
+class Architecture:
+    """How to build a network, and its size in the form that its source describes.
 
-    blocks: tuple[int, ...]
+    Attributes:
+        builder: The class that builds it, as ``module.Class`` of this package.
+        options: What the builder takes besides width, input channels and classes.
+        width: Channels of the first stage (features of a token), where none are asked for.
+        input_shape: Shape of an input in the source's form: channels, height, width.
+        classes: Number of logits in the source's form.
+        parameters: Parameters of that form.
+        macs: Multiply-accumulates per input of that form, in convolutions and linear layers.
+    """
+
+    builder: str
+    options: dict[str, Any]
     width: int
-    large_images: bool = False
+    input_shape: tuple[int, int, int]
+    classes: int
+    parameters: int
+    macs: int
 
 
-ARCHITECTURES = {
-    "resnet8": ResidualArchitecture(blocks=(1, 1, 1), width=16),
-    "resnet20": ResidualArchitecture(blocks=(3, 3, 3), width=16),
-    "resnet18": ResidualArchitecture(blocks=(2, 2, 2, 2), width=64, large_images=True),
-}
+ARCHITECTURES: dict[str, Architecture] = {
+    "resnet8": Architecture(
+        builder="resnet.ResNet", options={"blocks": (1, 1, 1)},
+        width=16, input_shape=CIFAR, classes=10, parameters=78_042, macs=12_501_632,
+    ),
+    "resnet20": Architecture(
+        builder="resnet.ResNet", options={"blocks": (3, 3, 3)},
+        width=16, input_shape=CIFAR, classes=10, parameters=272_474, macs=40_813_184,
+    ),
+    "resnet18": Architecture(
+        builder="resnet.ResNet", options={"blocks": (2, 2, 2, 2), "large_images": True},
+        width=64, input_shape=IMAGENET, classes=1000, parameters=11_689_512, macs=1_814_073_344,
+    ),
+    "resnet50": Architecture(
+        builder="resnet.ResNet", options={"blocks": (3, 4, 6, 3), "large_images": True, "bottleneck": True},
+        width=64, input_shape=IMAGENET, classes=1000, parameters=25_557_032, macs=4_089_184_256,
+    ),
+    "mobilenetv2": Architecture(
+        builder="mobilenet.MobileNetV2", options={"large_images": True},
+        width=32, input_shape=IMAGENET, classes=1000, parameters=3_504_872, macs=300_774_272,
+    ),
+    "mobilenetv2_cifar": Architecture(
+        builder="mobilenet.MobileNetV2", options={},
+        width=32, input_shape=CIFAR, classes=10, parameters=2_236_682, macs=87_976_448,
+    ),
+    "dscnn": Architecture(
+        builder="dscnn.DepthwiseSeparable", options={},
+        width=64, input_shape=(1, 49, 10), classes=12, parameters=23_756, macs=2_656_768,
+    ),
+    "vgg11": Architecture(
+        builder="vgg.VGG", options={"convolutions": (1, 1, 2, 2, 2)},
+        width=64, input_shape=CIFAR, classes=10, parameters=9_228_362, macs=152_769_536,
+    ),
+    "vgg16": Architecture(
+        builder="vgg.VGG", options={"convolutions": (2, 2, 3, 3, 3)},
+        width=64, input_shape=CIFAR, classes=10, parameters=14_724_042, macs=313_201_664,
+    ),
+    "patch_transformer": Architecture(
+        builder="transformer.PatchTransformer", options={"depth": 4},
+        width=64, input_shape=CIFAR, classes=10, parameters=138_442, macs=8_622_720,
+    ),
+}  # fmt: skip
 
 
 def create(architecture: str, *, input_channels: int, classes: int, width: int | None = None) -> nn.Module:
     """Return an untrained network.
 
     Args:
-        architecture: ``resnet8``, ``resnet20`` (CIFAR form) or ``resnet18`` (ImageNet form).
+        architecture: A name in ``ARCHITECTURES``.
         input_channels: Channels of the input image.
         classes: Number of logits.
         width: Channels of the first stage, instead of the architecture's own.
@@ -43,13 +98,10 @@ def create(architecture: str, *, input_channels: int, classes: int, width: int |
         raise UnsupportedNetworkError(
             f"unknown architecture {architecture!r}: {did_you_mean(architecture, ARCHITECTURES)}"
         )
-    from bitmixer.networks.resnet import ResNet
-
     form = ARCHITECTURES[architecture]
-    return ResNet(
-        form.blocks,
-        width=width or form.width,
-        input_channels=input_channels,
-        classes=classes,
-        large_images=form.large_images,
+    module, _, name = form.builder.partition(".")
+    builder = getattr(importlib.import_module(f"bitmixer.networks.{module}"), name)
+    network: nn.Module = builder(
+        width=width or form.width, input_channels=input_channels, classes=classes, **form.options
     )
+    return network

@@ -96,7 +96,7 @@ def test_list_names_architectures_and_checkpoints(capsys: pytest.CaptureFixture[
 def test_list_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = called(capsys, "list")
     assert (code, err) == (0, "")
-    assert re.search(r"resnet20 +3-3-3 +16", out)
+    assert re.search(r"resnet50 +64 +3x224x224 +1000 +25,557,032 ", out)
     assert re.search(r"resnet8_digits +digits +2, 4, 8 ", out)
     assert "no weights" in out
 
