@@ -156,11 +156,11 @@ class _Traffic:
             yield from self._sources(piece, share * part)
 
     def _charged(self, node: fx.Node) -> fx.Node | None:
-        """Return the site that an operation is charged to: where it drains, or what reads the stored copy."""
+        """Return the site that an operation is charged to: where it drains, or what reads the stored copy or input."""
         source = node
         while not (_is_source(source) or is_concatenation(source)):
             source = tensor_operands(source)[0]
-        if not is_stored(source):
+        if not (is_stored(source) or source.op == "placeholder"):
             return self._structure.drain[node]
         while not (is_site(node) or is_join(node) or node.op == "output"):
             node = tensor_users(node)[0]

@@ -123,7 +123,7 @@ def convert(
     return network.train(model.training)
 
 
-def _key(neighbours: tuple[fx.Node, fx.Node | None], norm: NormKey) -> tuple[fx.Node | None, fx.Node | None]:
+def _key(neighbours: tuple[fx.Node | None, fx.Node | None], norm: NormKey) -> tuple[fx.Node | None, fx.Node | None]:
     """Return the producer and the key consumer whose bits choose a norm, ``None`` for one that does not count."""
     producer, consumer = neighbours
     return None if norm == "shared" else producer, consumer if norm == "transition" else None

@@ -13,7 +13,7 @@ from bitmixer.bitwidths import BitWidths, require_allowed, require_known
 from bitmixer.errors import BitWidthError
 from bitmixer.layers import Site, TransitionalNorm
 from bitmixer.network import MetaQuantizedNetwork, transition
-from bitmixer.operations import module_of, writes_in_place
+from bitmixer.operations import module_of
 
 BATCH_SIZE = 250
 
@@ -116,11 +116,6 @@ class StepwiseRun:
             return transition(self._widths, *self._network.transitions[str(node.target)])
         return ()
 
-    def _copy(self, node: fx.Node) -> Tensor:
-        """Return a copy of a tensor that is overwritten, since a branch may still need it as it was."""
-        copy: Tensor = self._values[node].clone()
-        return copy
-
     @torch.no_grad()
     def _value(self, node: fx.Node) -> Any:
         # Iterative: the way back through many residual blocks is longer than Python's call stack.
@@ -139,9 +134,8 @@ class StepwiseRun:
     def _compute(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
             return self._inputs
-        operand = self._copy if writes_in_place(node) else self._values.__getitem__
-        arguments = fx.node.map_arg(node.args, operand)
-        keywords = fx.node.map_arg(node.kwargs, operand)
+        arguments = fx.node.map_arg(node.args, self._values.__getitem__)
+        keywords = fx.node.map_arg(node.kwargs, self._values.__getitem__)
         if node.op == "output":
             return arguments[0]
         if node.op == "get_attr":  # a parameter that is no layer's: a position embedding, a scale

@@ -15,7 +15,6 @@ from functools import cache
 from torch import fx
 
 from bitmixer.concatenation import pieces
-from bitmixer.errors import UnsupportedNetworkError
 from bitmixer.operations import (
     data_flow,
     is_concatenation,
@@ -28,7 +27,6 @@ from bitmixer.operations import (
     is_site,
     is_stored,
     keeps_sign,
-    place,
     tensor_operands,
     tensor_users,
 )
@@ -42,13 +40,13 @@ class Structure:
         sites: Layers with weights, in the order of issue.
         key_consumer: For every tensor node, the site whose activation bits it is prepared for.
         drain: For every tensor node, the site whose draining results produce it (``None``: the input).
-        norm_keys: For every norm, its producer and key consumer.
+        norm_keys: For every norm, its producer (``None`` for one on the network's input) and key consumer.
     """
 
     sites: tuple[fx.Node, ...]
     key_consumer: dict[fx.Node, fx.Node | None]
     drain: dict[fx.Node, fx.Node | None]
-    norm_keys: dict[fx.Node, tuple[fx.Node, fx.Node | None]]
+    norm_keys: dict[fx.Node, tuple[fx.Node | None, fx.Node | None]]
 
     def is_key_consumer(self, site: fx.Node) -> bool:
         """Whether ``site`` is the one that its input tensor (or a piece of it) is prepared for."""
@@ -238,20 +236,15 @@ def _last(node: fx.Node, drain: dict[fx.Node, fx.Node | None], rank: dict[fx.Nod
 
 def _norm_producer(
     norm: fx.Node, drain: dict[fx.Node, fx.Node | None], key_consumer: dict[fx.Node, fx.Node | None]
-) -> fx.Node:
-    """Return the site before a norm; behind a join or an undivided concatenation, the one on the main path."""
+) -> fx.Node | None:
+    """Return the site before a norm, if any; behind a join or an undivided concatenation, that on the main path."""
     node = tensor_operands(norm)[0]
     while not (_is_origin(node) or is_concatenation(node)):
         node = tensor_operands(node)[0]
-    if is_site(node):
-        return node
+    if is_site(node) or node.op == "placeholder":
+        return node if is_site(node) else None
     fresh = [root for operand in _operands(node) if (root := fresh_root(operand)) is not None]
     main_path = [
         root for root in fresh if is_site(root) and any(key_consumer[start] is root for start in branchings(root))
     ]
-    site = main_path[0] if main_path else drain[node]
-    if site is None:
-        raise UnsupportedNetworkError(
-            f"{place(norm)}: {norm.target}: a norm on the network's input has no layer before it"
-        )
-    return site
+    return main_path[0] if main_path else drain[node]

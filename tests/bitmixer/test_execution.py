@@ -17,7 +17,16 @@ from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.errors import BitWidthError, UnknownSiteError
 from bitmixer.execution import run
 from bitmixer.graph import LayerGraph
-from bitmixer.layers import ExactAverage, MixedConvolution, MixedLinear, Site
+from bitmixer.layers import (
+    ExactAttention,
+    ExactAverage,
+    ExactProduct,
+    ExactReduction,
+    ExactSoftmax,
+    MixedConvolution,
+    MixedLinear,
+    Site,
+)
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import find_checkpoint
 
@@ -216,6 +225,56 @@ def test_averages_are_exact_in_any_order() -> None:
     exact.integer = True
     assert torch.equal(exact(x), exact(shuffled))
     torch.testing.assert_close(exact(x), plain(x))
+
+
+def in_integer_evaluation(reduction: ExactReduction) -> ExactReduction:
+    reduction.eval().integer = True
+    return reduction
+
+
+WIDE = torch.logspace(-3, 2, 96)  # float32 sums of such numbers depend on their order
+
+
+def test_softmax_is_exact_in_any_order() -> None:
+    scores, order = torch.randn(6, 4096) * 3, torch.randperm(4096)
+    exact = in_integer_evaluation(ExactSoftmax(torch.softmax))
+    assert not torch.equal(torch.softmax(scores, -1)[:, order], torch.softmax(scores[:, order], -1))
+    assert torch.equal(exact(scores, -1)[:, order], exact(scores[:, order], dim=-1))
+    torch.testing.assert_close(exact(scores, 1), torch.softmax(scores, 1), rtol=1e-5, atol=1e-9)
+    assert torch.equal(in_integer_evaluation(ExactSoftmax(nn.Softmax(1)))(scores), exact(scores, 1))
+
+
+def test_products_are_exact_in_any_order() -> None:
+    a, b = torch.randn(3, 5, 96) * WIDE, torch.randn(3, 96, 4) * WIDE[:, None]
+    order = torch.randperm(96)
+    exact = in_integer_evaluation(ExactProduct(torch.matmul))
+    assert not torch.equal(a @ b, a[..., order] @ b[:, order])
+    assert torch.equal(exact(a, b), exact(a[..., order], b[:, order]))
+    torch.testing.assert_close(exact(a, b), a @ b, rtol=1e-4, atol=1e-1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"is_causal": True, "scale": 0.7},
+        {"attn_mask": torch.tensor([[True, False], [True, True]]).repeat(3, 4)},
+        {"attn_mask": torch.linspace(-2, 2, 48).reshape(6, 8), "scale": 0.1},
+    ],
+)
+def test_attention_is_that_of_torch(options: dict[str, Any]) -> None:
+    query, key, value = torch.randn(2, 3, 6, 16), torch.randn(2, 3, 8, 16), torch.randn(2, 3, 8, 5)
+    exact = in_integer_evaluation(ExactAttention(F.scaled_dot_product_attention))
+    expected = F.scaled_dot_product_attention(query, key, value, **options)
+    torch.testing.assert_close(exact(query, key, value, **options), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_attention_drops_nothing_in_evaluation() -> None:
+    query, key, value = torch.randn(3, 2, 6, 4).unbind(0)
+    attention = ExactAttention(F.scaled_dot_product_attention)
+    assert not torch.equal(attention(query, key, value, None, 0.5), attention(query, key, value))
+    attention.eval()
+    assert torch.equal(attention(query, key, value, None, 0.5), F.scaled_dot_product_attention(query, key, value))
 
 
 def test_running_works_on_a_fresh_network() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bitmixer import capture, convert
 from bitmixer.graph import LayerGraph
@@ -151,3 +154,151 @@ def test_pre_activation_norms_are_keyed_by_the_layer_on_the_main_path() -> None:
     graph = capture(network, torch.zeros(1, 1, 4, 4))
     assert graph["stem"].key_consumer == "conv1"
     assert graph["stem"].residual_write_elements == graph["conv2"].residual_read_elements == 4 * 4 * 4
+
+
+class Dense(nn.Module):
+    """A stem of 4 channels and two layers of 2, each behind norm and ReLU over all that came before, on a 2x2 map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 1)
+        self.norm1, self.conv1 = nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)
+        self.norm2, self.conv2 = nn.BatchNorm2d(6), nn.Conv2d(6, 2, 1)
+        self.norm3, self.classifier = nn.BatchNorm2d(8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = torch.cat([x, self.conv1(torch.relu(self.norm1(x)))], 1)
+        x = torch.cat([x, self.conv2(torch.relu(self.norm2(x)))], 1)
+        return self.classifier(torch.relu(self.norm3(x)).mean((2, 3)))
+
+
+def test_each_piece_of_a_concatenation_has_a_norm_keyed_by_its_own_producer() -> None:
+    network = convert(Dense())
+    assert network.transitions == {
+        "norm1": ("stem", "conv1"),
+        "norm2_0": ("stem", "conv2"),
+        "norm2_1": ("conv1", "conv2"),
+        "norm3_0": ("stem", "classifier"),
+        "norm3_1": ("conv1", "classifier"),
+        "norm3_2": ("conv2", "classifier"),
+    }
+
+
+def test_a_piece_that_others_read_too_is_stored_once_for_all_of_them() -> None:
+    """By hand, on 4 positions: each layer reads the newest piece from the stream and the older ones as stored copies.
+
+    The classifier reads means over the map: 2 features of conv2 from the stream, 6 of stored copies. Norms and ReLUs
+    of stored copies are charged to the layer that reads them; the mean over the whole, to what drains into it last.
+    """
+    graph = graph_of(Dense(), 1, 2, 2)
+    fields = ("producers", "residual_input_elements", "stream_write_elements", "residual_write_elements")
+    found = {layer.name: tuple(getattr(layer, field) for field in fields) for layer in graph.layers}
+    assert found == {
+        "stem": (("input",), 0, 16, 16),
+        "conv1": (("stem",), 0, 8, 8),
+        "conv2": (("stem", "conv1"), 16, 2, 0),
+        "classifier": (("stem", "conv1", "conv2"), 6, 3, 0),
+    }
+    assert {layer.name: layer.vector_operations for layer in graph.layers} == {
+        "stem": 32,  # norm and ReLU for conv1
+        "conv1": 16,
+        "conv2": 2 * 16 + 2 * 8 + 32,  # of the stem's stored copy, and of its own result; the mean of all 32 elements
+        "classifier": 2 * 16 + 2 * 8,
+    }
+
+
+def test_a_gate_waits_for_its_tensor_and_keys_the_layer_behind_it() -> None:
+    class Gate(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.norm = nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4)
+            self.squeeze, self.excite, self.after = nn.Conv2d(4, 2, 1), nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1)
+            self.classifier = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.silu(self.norm(self.stem(x)))
+            gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean((2, 3), keepdim=True)))))
+            return self.classifier(self.after(x * gate).mean((2, 3)))
+
+    network = convert(Gate())
+    assert network.transitions == {
+        "norm": ("stem", "squeeze"),
+        "squeeze_affine": ("squeeze", "excite"),
+        "excite_affine": ("excite", "after"),
+        "after_affine": ("after", "classifier"),
+    }
+    graph = capture(network, torch.zeros(1, 1, 3, 3))
+    (join,) = graph.joins
+    assert (join.kind, set(join.operands), join.elements) == ("multiplication", {"stem", "excite"}, 36)
+    assert (graph["stem"].residual_write_elements, graph["excite"].residual_read_elements) == (36, 36)
+    assert (graph["stem"].stream_write_elements, graph["excite"].stream_write_elements) == (4, 36)
+    unsigned = {site.name: not site.layer.activation_quantizer.signed for site in network.sites}
+    assert unsigned == {"stem": False, "squeeze": False, "excite": True, "after": False, "classifier": False}
+
+
+@pytest.mark.parametrize("gate", [lambda x: x * torch.sigmoid(x), lambda x: 0.5 * x * (1 + torch.tanh(x + x**3))])
+def test_a_tensor_that_meets_itself_element_by_element_does_not_wait(gate: Callable[[Tensor], Tensor]) -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.second(gate(self.first(x)))
+
+    graph = graph_of(Gated(), 1, 3, 3)
+    assert sum(layer.residual_write_elements + layer.residual_read_elements for layer in graph.layers) == 0
+    assert graph["first"].stream_write_elements == 18
+
+
+def test_attention_reads_its_operands_whole() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.key = nn.Linear(6, 4), nn.Linear(6, 4)
+            self.value, self.out = nn.Linear(6, 8), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(F.scaled_dot_product_attention(self.query(x), self.key(x), self.value(x)))
+
+    graph = graph_of(Attention(), 5, 6)
+    assert {name: graph[name].residual_write_elements for name in ("query", "key", "value")} == {
+        "query": 20, "key": 20, "value": 40,
+    }  # fmt: skip
+    assert [graph[name].key_consumer for name in ("query", "key", "value")] == ["out"] * 3
+    assert graph["value"].residual_read_elements == 80
+    # 25 scores: 4 products, softmax (3), 8 products; and the affine behind each of the three.
+    assert graph["value"].vector_operations == 25 * (4 + 3 + 8) + 40
+
+
+def test_a_norm_on_the_input_is_keyed_by_its_consumer_alone() -> None:
+    network = convert(nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1)))
+    assert network.transitions == {"0": (None, "1"), "2": ("1", "3")}
+    graph = capture(network, torch.zeros(1, 1, 3, 3))
+    assert [layer.vector_operations for layer in graph.layers] == [9 + 18, 0]
+
+
+def test_a_norm_behind_channels_that_are_mixed_is_keyed_by_the_main_path() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.short, self.long1, self.long2 = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1)
+            self.shuffle, self.norm, self.after = nn.ChannelShuffle(2), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.cat([self.short(x), self.long2(self.long1(x))], 1)
+            return self.after(self.norm(self.shuffle(x)))
+
+    assert convert(Mixed()).transitions["norm"] == ("long2", "after")
+
+
+def test_affines_stand_in_for_norms_where_bits_switch_and_only_there() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1), nn.ReLU(), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1),
+        nn.Flatten(), nn.Linear(8, 3),
+    )  # fmt: skip
+    assert set(convert(model).transitions) == {"0_affine", "4", "5_affine"}
+    assert set(convert(model, affine_without_norm=False).transitions) == {"4"}
+    free = convert(model, pin_first_and_last=False)
+    assert set(free.transitions) == {"0_affine", "4", "5_affine", "7_affine"}

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from bitmixer import convert
 from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.errors import BitWidthError, UnknownSiteError
-from bitmixer.layers import TransitionalNorm
-from bitmixer.layers.transitional_norm import folded
+from bitmixer.layers import Affine, TransitionalNorm
+from bitmixer.layers.transitional_norm import exactly_normalised, folded
 from bitmixer.network import ANY, MetaQuantizedNetwork, transition
 from bitmixer.networks import create
 
@@ -148,3 +148,52 @@ def test_folding_gives_what_the_norm_gives(norm: type[nn.BatchNorm1d | nn.BatchN
     expected = x.numpy() * scale.reshape(per_channel).numpy() + shift.reshape(per_channel).numpy()
     assert torch.equal(transitional(x), torch.from_numpy(expected))
     assert not scale.requires_grad
+
+
+SAMPLE_NORMS: list[tuple[nn.Module, tuple[int, ...]]] = [
+    (nn.LayerNorm(48), (5, 7, 48)),
+    (nn.LayerNorm((6, 8), elementwise_affine=False), (5, 4, 6, 8)),
+    (nn.GroupNorm(3, 12), (5, 12, 6, 4)),
+    (nn.InstanceNorm2d(6, affine=True), (5, 6, 9, 7)),
+    (nn.InstanceNorm1d(6), (5, 6, 31)),
+]
+
+
+@pytest.mark.parametrize(("norm", "shape"), SAMPLE_NORMS, ids=lambda value: type(value).__name__)
+def test_norms_with_statistics_of_samples_keep_to_torch_in_integer_evaluation(
+    norm: nn.Module, shape: tuple[int, ...]
+) -> None:
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    transitional = TransitionalNorm(norm, [2, 4], [2, 4]).eval()
+    x = torch.randn(*shape) * 3 + 1
+    assert torch.equal(transitional(x), norm(x))
+    transitional.integer = True
+    torch.testing.assert_close(transitional(x), norm(x), rtol=1e-3, atol=1e-3)
+    assert torch.equal(transitional(x[:1]), transitional(x)[:1])
+
+
+def test_statistics_of_samples_do_not_depend_on_the_order() -> None:
+    norm, x = nn.LayerNorm(512), torch.randn(4, 512) * torch.logspace(-3, 2, 512)
+    order = torch.randperm(512)
+    assert not torch.equal(norm(x)[:, order], norm(x[:, order]))
+    assert torch.equal(exactly_normalised(norm, x)[:, order], exactly_normalised(norm, x[:, order]))
+
+
+def test_an_affine_changes_nothing_until_it_is_trained() -> None:
+    x = torch.randn(3, 4, 5, 5)
+    affine = Affine(4, trailing_axes=2)
+    assert torch.equal(affine(x), x)
+    with torch.no_grad():
+        affine.weight.copy_(torch.arange(4.0))
+        affine.bias.fill_(1.0)
+    assert torch.equal(affine(x), x * torch.arange(4.0).reshape(4, 1, 1) + 1)
+
+
+def test_an_affine_learns_for_each_transition_by_itself() -> None:
+    twin = convert(nn.Sequential(*(nn.Linear(3, 3) for _ in range(4))), [2, 8])
+    twin.assign(twin.uniform(2))
+    twin(torch.randn(5, 3)).square().sum().backward()
+    touched = {name for name, parameter in twin.named_parameters() if "affine" in name and parameter.grad is not None}
+    transitions = {name.split("norms.")[1].rsplit(".", 1)[0] for name in touched}
+    assert transitions == {"8_2", "2_2", "2_8"}
