@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from bitmixer.errors import UnsupportedNetworkError
+from bitmixer.layers import StochasticDepth
 from bitmixer.operations import is_constant, place
 
 
@@ -21,14 +23,15 @@ def adopt_functional_layers(module: fx.GraphModule) -> None:
         UnsupportedNetworkError: Its weights are computed on the way.
     """
     for node in list(module.graph.nodes):
-        if not is_functional_layer(node):
+        builder = _builder(node) if node.op == "call_function" else None
+        if builder is None:
             continue
         arguments = [_attribute(module, argument) for argument in node.args[1:]]
         keywords = {name: _attribute(module, argument) for name, argument in node.kwargs.items() if name != "input"}
         data = node.args[0] if node.args else node.kwargs["input"]
         if is_constant(data):  # a parameter that is normalised or reshaped: no layer of the data flow
             continue
-        module.add_submodule(node.name, _BUILDERS[node.target](*arguments, **keywords))
+        module.add_submodule(node.name, builder(*arguments, **keywords))
         with module.graph.inserting_before(node):
             replacement = module.graph.call_module(node.name, (data,))
         replacement.stack_trace = node.stack_trace
@@ -39,7 +42,14 @@ def adopt_functional_layers(module: fx.GraphModule) -> None:
 
 def is_functional_layer(node: fx.Node) -> bool:
     """Whether the node is a layer with weights, a norm or a dropout that is written as a function."""
-    return node.op == "call_function" and node.target in _BUILDERS
+    return node.op == "call_function" and _builder(node) is not None
+
+
+def _builder(node: fx.Node) -> Callable[..., nn.Module] | None:
+    function: Any = node.target
+    if getattr(function, "__module__", None) == "torchvision.ops.stochastic_depth":
+        return partial(_stochastic_depth, function)
+    return _BUILDERS.get(function)
 
 
 def _disown(module: fx.GraphModule, adopted: list[fx.Node]) -> None:
@@ -116,6 +126,10 @@ def _group_norm(num_groups: int, weight: Any, bias: Any = None, eps: float = 1e-
 
 def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
     return nn.Dropout(p)  # follows the mode of the network, where the traced flag would be frozen
+
+
+def _stochastic_depth(function: Callable[..., Tensor], p: float, mode: str, training: bool = True) -> nn.Module:
+    return StochasticDepth(function, p, mode)
 
 
 _BUILDERS: dict[Any, Callable[..., nn.Module]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -72,6 +72,7 @@ def capture(model: nn.Module, example: Tensor, *, name: str = "") -> LayerGraph:
     structure = analyse(graph)
     shapes = _shapes(network, example)
     traffic = _Traffic(graph, structure, shapes)
+    writers = {site: structure.writers(tensor_operands(site)[0]) for site in structure.sites}
     joins = tuple(
         Join(
             name=node.name,
@@ -89,7 +90,7 @@ def capture(model: nn.Module, example: Tensor, *, name: str = "") -> LayerGraph:
         classes=shapes[result][-1] if len(shapes[result]) < 4 else shapes[result][1],
         residual_bits=network.residual_bits,
         weight_codes=network.quantization.weight_codes,
-        layers=tuple(_layer(site, structure, shapes, traffic) for site in structure.sites),
+        layers=tuple(_layer(site, writers, structure, shapes, traffic) for site in structure.sites),
         joins=joins,
     )
 
@@ -198,13 +199,19 @@ def _join_operations(node: fx.Node, shapes: Shapes) -> int:
     return shapes[node].numel()
 
 
-def _layer(site: fx.Node, structure: Structure, shapes: Shapes, traffic: _Traffic) -> Layer:
+def _layer(
+    site: fx.Node,
+    writers: Mapping[fx.Node, tuple[fx.Node, ...]],
+    structure: Structure,
+    shapes: Shapes,
+    traffic: _Traffic,
+) -> Layer:
     module = module_of(site)
     assert isinstance(module, Site)
     source = tensor_operands(site)[0]
     key_consumer = structure.key_consumer[site]
-    producers = tuple(str(writer.target) for writer in structure.writers(source))
-    readers = (other for other in structure.sites if site in structure.writers(tensor_operands(other)[0]))
+    producers = tuple(str(writer.target) for writer in writers[site])
+    readers = (reader for reader in structure.sites if site in writers[reader])
     return Layer(
         name=str(site.target),
         allowed=module.allowed,

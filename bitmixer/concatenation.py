@@ -23,6 +23,7 @@ from bitmixer.operations import (
     is_join,
     is_maximum,
     is_norm,
+    is_reshape,
     is_site,
     is_size,
     is_stored,
@@ -82,7 +83,8 @@ def _push(module: fx.GraphModule, node: fx.Node) -> None:
             continue
         assert callable(node.target)
         with module.graph.inserting_before(user):
-            done = [_applied(user, target, node, piece) for target, piece in zip(targets, pieces(node), strict=True)]
+            parts = [_dense(piece) for piece in pieces(node)]
+            done = [_applied(user, target, node, part) for target, part in zip(targets, parts, strict=True)]
             whole = module.graph.call_function(node.target, (done, _axis(node)))
         whole.stack_trace = node.stack_trace
         user.replace_all_uses_with(whole)
@@ -91,6 +93,11 @@ def _push(module: fx.GraphModule, node: fx.Node) -> None:
             for size in sizes:
                 size.replace_input_with(node, whole)
         _push(module, whole)
+
+
+def _dense(piece: fx.Node) -> fx.Node:
+    """Return a piece without gaps in memory, as the whole has none: torch's kernels round views otherwise."""
+    return piece.graph.call_method("clone", (piece,)) if is_reshape(piece) else piece
 
 
 def _applied(user: fx.Node, target: str, whole: fx.Node, piece: fx.Node) -> fx.Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 
+import torch
 from torch import fx, nn
 
 from bitmixer.adoption import adopt_functional_layers, is_functional_layer
@@ -79,6 +80,8 @@ def trace(model: nn.Module) -> fx.GraphModule:
     module = fx.GraphModule(owned, graph, type(model).__name__)
     _check_used_once(module, [node for node in graph.nodes if _is_weight(node) for _ in node.users])
     adopt_functional_layers(module)
+    for node in [node for node in module.graph.nodes if node.target is torch._assert]:
+        module.graph.erase_node(node)  # the example tells which sizes fit
     module.graph.eliminate_dead_code()
     divide_in_parts(module.graph)
     module.delete_all_unused_submodules()

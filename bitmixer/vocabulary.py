@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitmixer.graph import JoinKind
-from bitmixer.layers import Affine, ExactReduction, Site, StoredTensor, TransitionalNorm
+from bitmixer.layers import Affine, ExactReduction, Site, StochasticDepth, StoredTensor, TransitionalNorm
 
 Targets = tuple[Any, ...]
 
@@ -56,7 +56,7 @@ ACTIVATION_FUNCTIONS: Targets = (
 SHAPE_MODULES = (
     nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle,
     nn.ChannelShuffle, nn.ZeroPad1d, nn.ZeroPad2d, nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d,
-    nn.ReplicationPad2d,
+    nn.ReplicationPad2d, StochasticDepth,
 )  # fmt: skip
 NEAREST_MODES = ("nearest", "nearest-exact")
 
@@ -98,7 +98,7 @@ CLAMPS: Targets = (torch.clamp, "clamp", F.hardtanh)
 SIZE_SOURCES: Targets = ("size", "dim")
 SIZE_ARITHMETIC: Targets = (
     operator.getitem, operator.mul, operator.floordiv, operator.truediv, operator.add, operator.sub, operator.neg,
-    operator.pow, operator.mod,
+    operator.pow, operator.mod, operator.eq,
 )  # fmt: skip
 PLAIN_FORM: dict[Any, Any] = {
     "relu_": "relu", torch.relu_: torch.relu, "sigmoid_": "sigmoid", "tanh_": "tanh",

@@ -3,6 +3,7 @@
 from bitmixer.layers.absorbed_relu import AbsorbedReLU
 from bitmixer.layers.exact_reductions import ExactAttention, ExactAverage, ExactProduct, ExactReduction, ExactSoftmax
 from bitmixer.layers.site import MixedConvolution, MixedLinear, Site
+from bitmixer.layers.stochastic_depth import StochasticDepth
 from bitmixer.layers.stored_tensor import StoredTensor
 from bitmixer.layers.transitional_norm import Affine, TransitionalNorm
 
@@ -17,6 +18,7 @@ __all__ = [
     "MixedConvolution",
     "MixedLinear",
     "Site",
+    "StochasticDepth",
     "StoredTensor",
     "TransitionalNorm",
 ]
