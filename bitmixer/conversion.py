@@ -136,9 +136,7 @@ def _name(site: fx.Node | None) -> str | None:
 Allowed = Mapping[fx.Node, tuple[BitWidths, ...]]
 
 
-def _transitions(
-    producer: fx.Node | None, consumer: fx.Node | None, allowed: Allowed
-) -> tuple[list[int], list[int]]:
+def _transitions(producer: fx.Node | None, consumer: fx.Node | None, allowed: Allowed) -> tuple[list[int], list[int]]:
     """Return the weight bits before and the activation bits behind a norm."""
     before = [ANY] if producer is None else sorted({pair.weight for pair in allowed[producer]})
     behind = [ANY] if consumer is None else sorted({pair.activation for pair in allowed[consumer]})
