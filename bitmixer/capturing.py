@@ -189,13 +189,13 @@ def _vector_operations(node: fx.Node, shapes: Shapes) -> int:
 
 
 def _join_operations(node: fx.Node, shapes: Shapes) -> int:
-    kind, first = join_kind(node), shapes[tensor_operands(node)[0]]
+    kind, arguments = join_kind(node), [*node.args, *node.kwargs.values()]
+    operands = [shapes[argument] for argument in arguments if isinstance(argument, fx.Node) and argument in shapes]
     if kind == "matrix_product":
-        return shapes[node].numel() * first[-1]
+        return shapes[node].numel() * operands[0][-1]
     if kind == "attention":
-        key, value = (shapes[operand] for operand in node.all_input_nodes[1:3])
-        scores = first[:-1].numel() * key[-2]
-        return scores * (first[-1] + SOFTMAX_OPERATIONS + value[-1])
+        query, key, value = operands[:3]
+        return query[:-1].numel() * key[-2] * (query[-1] + SOFTMAX_OPERATIONS + value[-1])
     return shapes[node].numel()
 
 

@@ -44,9 +44,8 @@ def join_kind(node: fx.Node) -> JoinKind | None:
         return "matrix_product"
     if isinstance(layer, ExactAttention):
         return "attention"
-    if node.op in ("call_function", "call_method") and len(tensor_operands(node)) > 1:
-        return vocabulary.JOINS.get(node.target)
-    return None
+    kind = vocabulary.JOINS.get(node.target) if node.op in ("call_function", "call_method") else None
+    return kind if kind == "attention" or len(tensor_operands(node)) > 1 else None
 
 
 def is_join(node: fx.Node) -> bool:

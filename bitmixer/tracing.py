@@ -34,6 +34,10 @@ from bitmixer.operations import (
 from bitmixer.unfolding import unfold_attention
 from bitmixer.vocabulary import ARITHMETIC, LEAVES, SUPPORTED
 
+_UNTRACEABLE = (
+    fx.proxy.TraceError, RuntimeError, TypeError, NameError, AttributeError, LookupError, ValueError, AssertionError,
+)  # fmt: skip
+"""What the user's code may raise when it is given symbols in the place of tensors."""
 _UNDERSTOOD = (
     is_site, is_norm, is_join, is_elementwise, is_average, is_maximum, is_softmax, is_concatenation, is_reshape,
 )  # fmt: skip
@@ -72,7 +76,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
     owned = unfold_attention(copy.deepcopy(model))
     try:
         graph = _Tracer().trace(owned)
-    except (fx.proxy.TraceError, RuntimeError, TypeError, NameError) as error:
+    except _UNTRACEABLE as error:
         raise UnsupportedNetworkError(
             f"{type(model).__name__}: cannot be traced ({error}); its flow must not depend on tensor values, "
             "and its layers must be made in the constructor"

@@ -327,6 +327,8 @@ def loop_over_values(net: Body, x: Tensor) -> Tensor:
         (lambda net, x: net.other(net.norm(net.norm(net.conv(x)))), "norm is used 2 times"),
         (lambda net, x: F.conv2d(F.conv2d(x, net.weight), net.weight), "weight is used 2 times"),
         (branch_on_values, "must not depend on tensor values"),
+        (lambda net, x: net.conv(x).no_such_method.other, "cannot be converted"),
+        (lambda net, x: net.missing(x), "cannot be traced ('Body' object has no attribute 'missing')"),
         (loop_over_values, "must not depend on tensor values"),
         (lambda net, x: torch.relu(x), "no convolution or linear layer"),
         (lambda net, x: F.conv2d(x, torch.relu(net.weight)), "weights computed on the way"),

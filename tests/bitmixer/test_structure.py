@@ -268,8 +268,23 @@ def test_attention_reads_its_operands_whole() -> None:
     }  # fmt: skip
     assert [graph[name].key_consumer for name in ("query", "key", "value")] == ["out"] * 3
     assert graph["value"].residual_read_elements == 80
-    # 25 scores: 4 products, softmax (3), 8 products; and the affine behind each of the three.
+    # 5 x 5 scores: 4 products, softmax (3), 8 products; and the affine behind each of the three.
     assert graph["value"].vector_operations == 25 * (4 + 3 + 8) + 40
+
+
+def test_attention_of_a_tensor_with_itself_stores_it_once() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inward, self.out = nn.Linear(6, 4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.inward(x)
+            return self.out(F.scaled_dot_product_attention(x, x, value=x))
+
+    graph = graph_of(Attention(), 5, 6)
+    assert graph["inward"].residual_write_elements == graph["inward"].residual_read_elements == 20
+    assert graph["inward"].vector_operations == 25 * (4 + 3 + 4)
 
 
 def test_a_norm_on_the_input_is_keyed_by_its_consumer_alone() -> None:
