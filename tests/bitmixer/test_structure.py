@@ -208,6 +208,26 @@ def test_a_piece_that_others_read_too_is_stored_once_for_all_of_them() -> None:
     }
 
 
+def test_each_reader_of_a_concatenation_has_pieces_of_its_own() -> None:
+    class TwoReaders(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 3, 1)
+            self.deep1, self.deep2, self.short = nn.Conv2d(5, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(5, 4, 1)
+            self.after = nn.Conv2d(4, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.cat([self.left(x), self.right(x)], 1)
+            return self.after(self.deep2(self.deep1(x)) + self.short(x))
+
+    graph = graph_of(TwoReaders(), 1, 2, 2)
+    assert {name: graph[name].residual_write_elements for name in ("left", "right")} == {"left": 8, "right": 12}
+    assert {name: graph[name].stream_write_elements for name in ("left", "right")} == {"left": 8, "right": 12}
+    assert {name: graph[name].residual_input_elements for name in ("deep1", "short")} == {"deep1": 0, "short": 20}
+    assert graph["short"].producers == graph["deep1"].producers == ("left", "right")
+    assert [graph[name].key_consumer for name in ("left", "right", "deep1")] == ["deep1", "deep1", "deep2"]
+
+
 def test_a_gate_waits_for_its_tensor_and_keys_the_layer_behind_it() -> None:
     class Gate(nn.Module):
         def __init__(self) -> None:
