@@ -124,6 +124,20 @@ class ShuffleNet(nn.Module):
         return self.classifier(x.mean([2, 3]))
 
 
+class Divided(nn.Module):
+    """A norm and a smooth activation over a concatenation of views."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.branch = nn.Conv2d(3, 7, 3, 1, 1), nn.Conv2d(4, 3, 3, 1, 1)
+        self.norm, self.head = nn.BatchNorm2d(6), nn.Conv2d(6, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = torch.split(self.stem(x), [4, 3], 1)
+        x = torch.cat([right, self.branch(left)], 1)
+        return self.head(torch.tanh(self.norm(x))).mean((2, 3))
+
+
 class PoolBeforeReLU(nn.Module):
     """Pools, norms and activations in unusual orders; one ReLU and one pool for all places."""
 
@@ -234,6 +248,7 @@ ODD: Networks = {
     "u_net": (UNet, (3, 8, 8)),
     "squeeze_excite": (SqueezeExcite, (3, 8, 8)),
     "shuffle_net": (ShuffleNet, (3, 8, 8)),
+    "divided": (Divided, (3, 8, 8)),
     "pool_before_relu": (PoolBeforeReLU, (3, 8, 8)),
     "vector_unit": (VectorUnit, (3, 8, 8)),
     "vit_packed": (partial(VisionTransformer, F.scaled_dot_product_attention, packed=True), (3, 8, 8)),
