@@ -228,6 +228,72 @@ def test_each_reader_of_a_concatenation_has_pieces_of_its_own() -> None:
     assert [graph[name].key_consumer for name in ("left", "right", "deep1")] == ["deep1", "deep1", "deep2"]
 
 
+class Around(nn.Module):
+    """Layers around a function of their results: four channels on a 2x2 map."""
+
+    def __init__(self, function: Callable[[Around, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function, self.shift = function, nn.Parameter(torch.ones(4, 1, 1))
+        self.stem, self.first, self.second = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 2, 1), nn.Conv2d(2, 2, 1)
+        self.wide, self.narrow, self.after = nn.Conv2d(4, 4, 1), nn.Conv2d(2, 2, 1), nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.function(self, torch.relu(self.stem(x))))
+
+
+def test_the_pieces_of_a_concatenation_wait_for_a_join_one_by_one() -> None:
+    def joined(net: Around, x: Tensor) -> Tensor:
+        y = net.first(x)
+        return torch.cat([y, net.second(torch.relu(y))], 1) + net.wide(x)
+
+    graph = graph_of(Around(joined), 1, 2, 2)
+    written = {layer.name: layer.residual_write_elements for layer in graph.layers}
+    # The stem's result for `wide`, that of `first` for the concatenation, and `second`, which waits for `wide`.
+    assert written == {"stem": 16, "first": 8, "second": 8, "wide": 0, "after": 0}
+    assert graph["wide"].residual_read_elements == 16
+    (join,) = graph.joins
+    assert set(join.operands) == {"first", "second", "wide"}
+
+
+def test_of_a_divided_tensor_only_the_part_that_is_read_again_is_stored() -> None:
+    def divided(net: Around, x: Tensor) -> Tensor:
+        left, right = x.chunk(2, 1)
+        return torch.cat([left, net.narrow(right)], 1)
+
+    graph = graph_of(Around(divided), 1, 2, 2)
+    assert (graph["stem"].residual_write_elements, graph["stem"].stream_write_elements) == (8, 8)
+    assert (graph["narrow"].input_elements, graph["narrow"].residual_input_elements) == (8, 0)
+    assert (graph["after"].input_elements, graph["after"].residual_input_elements) == (16, 8)
+
+
+@pytest.mark.parametrize(
+    ("function", "signed"),
+    [
+        (lambda net, x: x, False),
+        (lambda net, x: x * 2 + 1, False),
+        (lambda net, x: F.gelu(x), False),
+        (lambda net, x: x.clamp(max=3), False),
+        (lambda net, x: torch.cat([x, torch.sigmoid(net.first(x))], 1)[:, :4], False),
+        (lambda net, x: x + net.shift, True),
+        (lambda net, x: x - 1, True),
+        (lambda net, x: 1 - x, True),
+        (lambda net, x: x * -1, True),
+        (lambda net, x: -x, True),
+        (lambda net, x: x.clamp(max=-1), True),
+        (lambda net, x: x - torch.relu(net.wide(x)), True),
+        (lambda net, x: F.silu(net.wide(x)), True),
+        (lambda net, x: F.pad(x, (1, 1), value=-1.0), True),
+        (lambda net, x: torch.softmax(net.wide(x), 1), False),
+    ],
+)
+def test_what_can_be_negative_behind_the_vector_unit(
+    function: Callable[[Around, Tensor], Tensor], signed: bool
+) -> None:
+    last = convert(Around(function)).sites[-1]
+    assert last.name == "after"
+    assert last.layer.activation_quantizer.signed is signed
+
+
 def test_a_gate_waits_for_its_tensor_and_keys_the_layer_behind_it() -> None:
     class Gate(nn.Module):
         def __init__(self) -> None:
