@@ -275,6 +275,7 @@ def test_of_a_divided_tensor_only_the_part_that_is_read_again_is_stored() -> Non
         (lambda net, x: x.clamp(max=3), False),
         (lambda net, x: torch.cat([x, torch.sigmoid(net.first(x))], 1)[:, :4], False),
         (lambda net, x: x + net.shift, True),
+        (lambda net, x: torch.cat([net.shift.expand(1, 4, 2, 1), x], 3), True),
         (lambda net, x: x - 1, True),
         (lambda net, x: 1 - x, True),
         (lambda net, x: x * -1, True),
