@@ -138,6 +138,21 @@ class Divided(nn.Module):
         return self.head(torch.tanh(self.norm(x))).mean((2, 3))
 
 
+class InPlace(nn.Module):
+    """Overwrites concatenations, whose pieces others still read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.branch, self.relu = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, 1, 1), nn.ReLU(inplace=True)
+        self.deep, self.head = nn.Conv2d(8, 4, 1), nn.Conv2d(16, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.branch(x)
+        z = self.deep(self.relu(torch.cat([x, y], 1)))
+        return self.head(torch.cat([torch.cat([x, y], 1).relu_(), x - 1, z], 1)).mean((2, 3))
+
+
 class PoolBeforeReLU(nn.Module):
     """Pools, norms and activations in unusual orders; one ReLU and one pool for all places."""
 
@@ -249,6 +264,7 @@ ODD: Networks = {
     "squeeze_excite": (SqueezeExcite, (3, 8, 8)),
     "shuffle_net": (ShuffleNet, (3, 8, 8)),
     "divided": (Divided, (3, 8, 8)),
+    "in_place": (InPlace, (3, 8, 8)),
     "pool_before_relu": (PoolBeforeReLU, (3, 8, 8)),
     "vector_unit": (VectorUnit, (3, 8, 8)),
     "vit_packed": (partial(VisionTransformer, F.scaled_dot_product_attention, packed=True), (3, 8, 8)),
