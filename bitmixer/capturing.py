@@ -24,6 +24,7 @@ from bitmixer.operations import (
     is_join,
     is_maximum,
     is_norm,
+    is_response_norm,
     is_site,
     is_softmax,
     is_stored,
@@ -40,6 +41,8 @@ SAMPLE_NORM_OPERATIONS = 2
 """Per element of a norm with statistics of each sample: gather them, apply them."""
 SOFTMAX_OPERATIONS = 3
 """Per element: exponential, sum, division."""
+RESPONSE_NORM_OPERATIONS = 3
+"""Per element: add its square to a running sum, raise that to a power, divide."""
 
 
 class _Shapes(fx.Interpreter):
@@ -70,7 +73,7 @@ def capture(model: nn.Module, example: Tensor, *, name: str = "") -> LayerGraph:
     network = model if isinstance(model, MetaQuantizedNetwork) else convert(model)
     graph = network.body.graph
     structure = analyse(graph)
-    shapes = _shapes(network, example)
+    shapes = shapes_of(network, example)
     traffic = _Traffic(graph, structure, shapes)
     writers = {site: structure.writers(tensor_operands(site)[0]) for site in structure.sites}
     joins = tuple(
@@ -95,8 +98,12 @@ def capture(model: nn.Module, example: Tensor, *, name: str = "") -> LayerGraph:
     )
 
 
-def _shapes(network: MetaQuantizedNetwork, example: Tensor) -> Shapes:
-    """Return the shape of every tensor for one input, so that its elements are those per input."""
+def shapes_of(network: MetaQuantizedNetwork, example: Tensor) -> Shapes:
+    """Return the shape of every tensor for one input, so that its elements are those per input.
+
+    Raises:
+        UnsupportedNetworkError: The example does not fit the network.
+    """
     training = network.training
     network.eval()
     interpreter = _Shapes(network.body)
@@ -183,6 +190,8 @@ def _vector_operations(node: fx.Node, shapes: Shapes) -> int:
         return _join_operations(node, shapes)
     if is_softmax(node):
         return SOFTMAX_OPERATIONS * shapes[node].numel()
+    if is_response_norm(node):
+        return RESPONSE_NORM_OPERATIONS * shapes[node].numel()
     if is_average(node) or is_maximum(node):
         return shapes[tensor_operands(node)[0]].numel()
     return shapes[node].numel() if is_elementwise(node) else 0

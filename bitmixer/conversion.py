@@ -151,7 +151,8 @@ def _insert_affines(body: fx.GraphModule, structure: Structure, allowed: Allowed
         layer = module_of(site)
         assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
         name = f"{site.target}_affine"
-        body.add_submodule(name, Affine(layer.weight.shape[0], trailing_axes=layer.weight.dim() - 2))
+        affine_layer = Affine(layer.weight.shape[0], trailing_axes=layer.weight.dim() - 2)
+        body.add_submodule(name, affine_layer.to(layer.weight.device))
         with body.graph.inserting_after(site):
             affine = body.graph.call_module(name, (site,))
         affine.stack_trace = site.stack_trace

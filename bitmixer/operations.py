@@ -82,6 +82,13 @@ def is_softmax(node: fx.Node) -> bool:
     return isinstance(layer, (*vocabulary.SOFTMAX_MODULES, ExactSoftmax)) or calls(node, vocabulary.SOFTMAX_FUNCTIONS)
 
 
+def is_response_norm(node: fx.Node) -> bool:
+    """Whether the node divides each element by what stands in the channels around it."""
+    return isinstance(module_of(node), vocabulary.RESPONSE_NORM_MODULES) or calls(
+        node, vocabulary.RESPONSE_NORM_FUNCTIONS
+    )
+
+
 def is_non_negative(node: fx.Node) -> bool:
     """Whether the node's result is never negative, whatever it is given."""
     layer = module_of(node)
@@ -185,7 +192,7 @@ def data_flow(nodes: Iterable[fx.Node]) -> tuple[fx.Node, ...]:
 def place(node: fx.Node) -> str:
     """Return where in the user's code a node (or what it reads, if nothing is known) came from: ``file:line``."""
     frames = _FRAME.findall(node.stack_trace or "")
-    theirs = [f"{file}:{line}" for file, line in frames if not file.startswith(_OUTSIDE)]
+    theirs = [f"{file}:{line}" for file, line in frames if not file.startswith((*_OUTSIDE, "<"))]  # "<": generated
     if theirs:
         return theirs[-1]
     return place(node.all_input_nodes[0]) if node.all_input_nodes else node.name

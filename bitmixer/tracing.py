@@ -22,6 +22,7 @@ from bitmixer.operations import (
     is_maximum,
     is_norm,
     is_reshape,
+    is_response_norm,
     is_site,
     is_size,
     is_softmax,
@@ -39,7 +40,8 @@ _UNTRACEABLE = (
 )  # fmt: skip
 """What the user's code may raise when it is given symbols in the place of tensors."""
 _UNDERSTOOD = (
-    is_site, is_norm, is_join, is_elementwise, is_average, is_maximum, is_softmax, is_concatenation, is_reshape,
+    is_site, is_norm, is_join, is_elementwise, is_average, is_maximum, is_response_norm, is_softmax,
+    is_concatenation, is_reshape,
 )  # fmt: skip
 _INSTEAD = {
     "ConvTranspose": "upsample to the nearest and convolve instead",

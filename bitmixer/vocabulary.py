@@ -36,6 +36,9 @@ MAXIMUM_FUNCTIONS: Targets = (
 SOFTMAX_MODULES = (nn.Softmax,)
 SOFTMAX_FUNCTIONS: Targets = (F.softmax, torch.softmax, "softmax")
 
+RESPONSE_NORM_MODULES = (nn.LocalResponseNorm,)
+RESPONSE_NORM_FUNCTIONS: Targets = (F.local_response_norm,)
+
 NON_NEGATIVE_MODULES = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus)
 NON_NEGATIVE_FUNCTIONS: Targets = (
     F.relu, F.relu6, torch.relu, torch.relu_, "relu", "relu_",
@@ -108,10 +111,12 @@ PLAIN_FORM: dict[Any, Any] = {
 """Operations that overwrite their first operand, and their like that do not."""
 
 LEAVES = (
-    *SITE_MODULES, *NORM_MODULES, *AVERAGE_MODULES, *MAXIMUM_MODULES, *SOFTMAX_MODULES, *NON_NEGATIVE_MODULES,
+    *SITE_MODULES, *NORM_MODULES, *AVERAGE_MODULES, *MAXIMUM_MODULES, *SOFTMAX_MODULES, *RESPONSE_NORM_MODULES,
+    *NON_NEGATIVE_MODULES,
     *ACTIVATION_MODULES, nn.Hardtanh, *SHAPE_MODULES, nn.Upsample, StoredTensor, ExactReduction,
 )  # fmt: skip
 SUPPORTED = (
-    "convolution, linear, batch, layer, group and instance norm, activations, pooling, softmax, addition, subtraction, "
-    "multiplication, matrix products, attention, concatenation, nearest upsampling, slicing and reshaping"
+    "convolution, linear, batch, layer, group, instance and local response norm, activations, pooling, softmax, "
+    "addition, subtraction, multiplication, matrix products, attention, concatenation, nearest upsampling, slicing and "
+    "reshaping"
 )
