@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from bitmixer.data import load_data as load_data
     from bitmixer.execution import StepwiseRun as StepwiseRun
     from bitmixer.graph import LayerGraph as LayerGraph
+    from bitmixer.interchange.onnx_import import from_onnx as from_onnx
+    from bitmixer.interchange.onnx_import import graph_from_onnx as graph_from_onnx
+    from bitmixer.interchange.qonnx_export import export_qonnx as export_qonnx
     from bitmixer.networks import load_network as load_network
     from bitmixer.training.loop import fit as fit
     from bitmixer.training.recipe import Training as Training
@@ -31,7 +34,10 @@ _HOMES = {
     "Training": "bitmixer.training.recipe",
     "capture": "bitmixer.capturing",
     "convert": "bitmixer.conversion",
+    "export_qonnx": "bitmixer.interchange.qonnx_export",
     "fit": "bitmixer.training.loop",
+    "from_onnx": "bitmixer.interchange.onnx_import",
+    "graph_from_onnx": "bitmixer.interchange.onnx_import",
     "load_data": "bitmixer.data",
     "load_network": "bitmixer.networks",
 }
@@ -45,7 +51,10 @@ __all__ = [
     "Training",
     "capture",
     "convert",
+    "export_qonnx",
     "fit",
+    "from_onnx",
+    "graph_from_onnx",
     "load_data",
     "load_network",
 ]

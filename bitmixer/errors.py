@@ -50,6 +50,14 @@ class DocumentError(BitmixerError):
     """Raised when a document that a person wrote (recipe, scenario, profile) cannot be read or is invalid."""
 
 
+class InterchangeError(BitmixerError):
+    """Raised when a file of another format cannot be read or written."""
+
+
+class MissingExtraError(BitmixerError, ImportError):
+    """Raised when an optional library is needed that is not installed; the message names the extra."""
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Return a sentence that helps a reader who mistyped a name.
 

@@ -51,6 +51,7 @@ class MetaQuantizedNetwork(nn.Module):
         residual_bits: Width of stored tensors.
         signed_input: Whether the network's input can be negative.
         quantization: How weights and activations are quantised.
+        input_shape: Shape of one input, where the network's origin tells it.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class MetaQuantizedNetwork(nn.Module):
         self.residual_bits = residual_bits
         self.signed_input = signed_input
         self.quantization = quantization
+        self.input_shape: tuple[int, ...] | None = None
         self.sites = tuple(NamedSite(name, _submodule(body, name, Site)) for name in sites)  # type: ignore[type-abstract]
         self.transitions = dict(transitions)
         self._norms = [(_submodule(body, n, TransitionalNorm), *pair) for n, pair in transitions.items()]

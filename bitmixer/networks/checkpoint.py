@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bitmixer.network import MetaQuantizedNetwork
 
 FORMAT_VERSION = 1
+ONNX_SUFFIX = ".onnx"
 SHIPPED = Path(__file__).parent / "checkpoints"
 
 
@@ -72,8 +73,13 @@ class Checkpoint:
 
     @cached_property
     def graph(self) -> LayerGraph:
-        """The layer graph that was captured from the network."""
-        return LayerGraph.load(self.path / self.graph_file)
+        """The layer graph that was captured from the network, or is captured now from an ONNX file."""
+        file = self.path / self.graph_file
+        if file.suffix != ONNX_SUFFIX:
+            return LayerGraph.load(file)
+        from bitmixer.interchange.onnx_import import graph_from_onnx
+
+        return graph_from_onnx(file)
 
     @cached_property
     def sha256(self) -> str:
@@ -91,19 +97,15 @@ def shipped_checkpoints() -> list[str]:
 def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
     """Return a checkpoint by its shipped name or its folder; reads no weights and needs no torch.
 
-    The ``.json`` file of a captured layer graph will do too: a geometry that can be priced and simulated
-    without outputs.
+    The ``.json`` file of a captured layer graph will do too, and so will an ONNX or QONNX file: geometries that can
+    be priced and simulated without outputs. (An ONNX file needs torch as soon as its graph is asked for.)
 
     Raises:
         CheckpointError: Not found, damaged, or of another version.
         GraphFormatError: The layer graph is missing or damaged.
     """
-    if Path(name_or_path).suffix == ".json":
-        file = Path(name_or_path)
-        name = LayerGraph.load(file).network
-        return Checkpoint(
-            path=file.parent, name=name, form=None, metrics=None, weights_sha256=None, graph_file=file.name
-        )
+    if Path(name_or_path).suffix in (".json", ONNX_SUFFIX):
+        return _geometry(Path(name_or_path))
     folder = SHIPPED / str(name_or_path)
     if not (folder / "checkpoint.json").is_file():
         folder = Path(name_or_path)
@@ -112,7 +114,7 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
         hint = did_you_mean(str(name_or_path), shipped_checkpoints())
         raise CheckpointError(
             f"network {str(name_or_path)!r} is neither a shipped checkpoint, nor a folder with one, "
-            f"nor the .json file of a layer graph: {hint}"
+            f"nor the .json file of a layer graph, nor an .onnx file: {hint}"
         )
     from pydantic import TypeAdapter
 
@@ -135,6 +137,17 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
     except (KeyError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise CheckpointError(f"{file}: not a checkpoint: {problem}") from None
+
+
+def _geometry(file: Path) -> Checkpoint:
+    """Return a layer graph, or a network in an ONNX file, by itself."""
+    if file.suffix != ONNX_SUFFIX:
+        name = LayerGraph.load(file).network
+    elif file.is_file():
+        name = file.stem
+    else:
+        raise CheckpointError(f"{file}: no such file")
+    return Checkpoint(path=file.parent, name=name, form=None, metrics=None, weights_sha256=None, graph_file=file.name)
 
 
 def save_checkpoint(
@@ -204,6 +217,7 @@ def load_network(name_or_path: str | Path | Checkpoint) -> MetaQuantizedNetwork:
     file = require_weights(checkpoint)
     assert checkpoint.form is not None  # where there are weights, there is a form
     network = twin_of(original_of(checkpoint.form), checkpoint.form)
+    network.input_shape = checkpoint.graph.input_shape
     _load_weights(network, file)
     network.quantize()
     return network.eval()
