@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitmixer.errors import BitmixerError, DataError
+from bitmixer.errors import BitmixerError, BitWidthError, DataError
 
 if TYPE_CHECKING:
     from bitmixer.networks.checkpoint import Checkpoint
@@ -180,6 +180,52 @@ def download(
 
 
 @app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A shipped checkpoint's name, or a checkpoint's folder.")],
+    bits: Annotated[int | None, typer.Option(help="Uniform width [its highest].")] = None,
+    assignment: Annotated[
+        Path | None, typer.Option(help="Widths by site, instead: JSON, site -> [weight bits, activation bits].")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write [NAME-8bit.onnx, or after the assignment].")] = None,
+    batch: Annotated[int, typer.Option(min=0, help="Inputs per batch; 0 leaves it open.")] = 1,
+) -> None:
+    """Write a checkpoint, frozen under one assignment, as QONNX."""
+    from bitmixer.assignment_file import load_assignment
+    from bitmixer.interchange.qonnx_export import export_qonnx
+    from bitmixer.networks import find_checkpoint, load_network
+
+    if bits is not None and assignment is not None:
+        raise BitWidthError("bitmixer export: --bits and --assignment exclude one another: give one")
+    checkpoint = find_checkpoint(name)
+    graph = checkpoint.graph
+    if assignment is not None:
+        widths, label = load_assignment(assignment, graph.layers), assignment.stem
+    else:
+        width = max(graph.uniform_bits) if bits is None else bits
+        widths, label = graph.uniform(width), f"{width}bit"
+    file = out or Path(f"{checkpoint.name}-{label}.onnx")
+    network = load_network(checkpoint)
+    metadata = {"bitmixer.weights_sha256": str(checkpoint.weights_sha256)}
+    export_qonnx(network, widths, file, name=checkpoint.name, batch=batch or None, metadata=metadata)
+    print(f"{checkpoint.name} at {label} in {file}")
+
+
+@app.command("import")
+def import_network(
+    file: Annotated[Path, typer.Argument(help="An ONNX or QONNX file.")],
+    bits: Annotated[str, typer.Option(help="Widths of layers that the file does not quantise.")] = "2,3,4,8",
+    out: Annotated[Path | None, typer.Option(help="File for the layer graph [FILE.json].")] = None,
+) -> None:
+    """Write the layer graph of an ONNX or QONNX file, to price it and to simulate it without outputs."""
+    from bitmixer.interchange.onnx_import import graph_from_onnx
+
+    graph = graph_from_onnx(file, _widths(bits))
+    written = out or Path(f"{file.stem}.json")
+    written.write_text(graph.to_json(), encoding="utf-8")
+    print(f"{len(graph.layers)} layers, {graph.macs:,} multiply-accumulates per input, in {written}")
+
+
+@app.command()
 def search(
     name: Annotated[str, typer.Argument(help="A shipped checkpoint's name, or a checkpoint's folder.")],
     budget: Annotated[str, typer.Option(help="KIND<=NUMBER, for example 'average_bits<=3'.")],
@@ -253,6 +299,13 @@ def progress_on_stderr(
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("starting", total=total)
             yield lambda done, step: bar.update(task, description=step, completed=done)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise BitWidthError(f"--bits {text}: expected whole numbers with commas between, for example 2,4,8") from None
 
 
 def _data_of(checkpoint: Checkpoint, data: str | None) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bitmixer.cli import main
+from bitmixer.graph import LayerGraph
 from bitmixer.networks import ARCHITECTURES, find_checkpoint, shipped_checkpoints
 
 ROOT = Path(__file__).parent.parent.parent
@@ -69,7 +70,7 @@ def test_help_is_fast_and_loads_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert time.perf_counter() - began < 2.0  # 0.1 s on an idle machine; the bound is for a busy one
     assert "Usage: bitmixer" in done.stdout
-    assert all(name in done.stdout for name in ("train", "list", "evaluate"))
+    assert all(name in done.stdout for name in ("train", "list", "evaluate", "export", "import"))
 
 
 def test_the_module_runs() -> None:
@@ -195,6 +196,13 @@ def test_an_interrupted_training_says_where_it_stopped_and_goes_on(tmp_path: Pat
         (("evaluate", "resnet8_digits", "--data", "mnist5k"), "takes (1, 8, 8)"),
         (("evaluate", "resnet8_digits", "--data", "digits+nois0.4"), "did you mean 'noise'?"),
         (("evaluate", "x" * 5000), "x"),
+        (("export", "resnet8_digit"), "did you mean 'resnet8_digits'?"),
+        (("export", "resnet18"), "geometry without trained weights"),
+        (("export", "resnet8_digits", "--bits", "3"), "cannot run at w3a3: it allows w2a2, w4a4, w8a8"),
+        (("export", "resnet8_digits", "--bits", "4", "--assignment", "a.json"), "exclude one another"),
+        (("export", "resnet8_digits", "--assignment", "missing.json"), "missing.json"),
+        (("import", "missing.onnx"), "missing.onnx: cannot be read"),
+        (("import", "missing.onnx", "--bits", "2;4"), "--bits 2;4: expected whole numbers with commas between"),
         (("train", "resnet8_digit"), "did you mean 'resnet8_digits'?"),
         (("train", "missing/recipe.yaml"), "neither a file nor packaged"),
     ],
@@ -242,3 +250,34 @@ def test_bad_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str], arguments:
     assert (code, out) == (2, "")
     assert "Error: " in err
     assert "Traceback" not in err
+
+
+def test_export_writes_qonnx_and_import_reads_it_back(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx", reason="needs the extra 'onnx'")
+    monkeypatch.chdir(tmp_path)
+    assert called(capsys, "export", "resnet8_digits")[:2] == (
+        0, "resnet8_digits at 8bit in resnet8_digits-8bit.onnx\n",
+    )  # fmt: skip
+    assert called(capsys, "export", "resnet8_digits", "--bits", "2", "--out", "two.onnx", "--batch", "0")[0] == 0
+    widths = {site.name: list(site.allowed[0]) for site in find_checkpoint("resnet8_digits").graph.layers}
+    (tmp_path / "found.json").write_text(json.dumps(widths), encoding="utf-8")
+    code, out, _ = called(capsys, "export", "resnet8_digits", "--assignment", "found.json")
+    assert (code, out) == (0, "resnet8_digits at found in resnet8_digits-found.onnx\n")
+    assert called(capsys, "import", "two.onnx")[:2] == (
+        0, "10 layers, 193,344 multiply-accumulates per input, in two.json\n",
+    )  # fmt: skip
+    assert called(capsys, "import", "resnet8_digits-found.onnx", "--out", "found-again.json")[0] == 0
+    two, found = (LayerGraph.load(tmp_path / name) for name in ("two.json", "found-again.json"))
+    assert {layer.name: list(layer.allowed[0]) for layer in two.layers} == widths
+    assert two.layers == found.layers
+
+
+def test_import_takes_widths_for_what_the_file_does_not_quantise(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the extra 'onnx'")
+    file = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / "light_squeezenet.onnx"
+    assert called(capsys, "import", str(file), "--bits", "5,4", "--out", str(tmp_path / "net.json"))[0] == 0
+    assert LayerGraph.load(tmp_path / "net.json").uniform_bits == (4, 5)
