@@ -34,6 +34,7 @@ class ModuleBuilder:
     def __init__(self, input_shape: tuple[int, ...]) -> None:
         self.file_widths: dict[str, tuple[int | None, int | None]] = {}
         self.stored_widths: set[int] = set()
+        self._with_step: set[str] = set()
         self._graph = fx.Graph()
         self._modules: dict[str, nn.Module] = {}
         self._sources: dict[Tensor, Source] = {}
@@ -42,6 +43,15 @@ class ModuleBuilder:
     def module_of(self, value: Value) -> nn.Module | None:
         """Return the module that computes a value, if one does."""
         return self._modules.get(str(value.node.target)) if value.node.op == "call_module" else None
+
+    def take_step(self, value: Value) -> bool:
+        """Whether a multiplication gives the weight codes of the layer before it their value: its first one does."""
+        target = str(value.node.target)
+        weight_bits, _ = self.file_widths.get(target, (None, None))
+        if weight_bits is None or target in self._with_step or not value.exclusive or value.scale != 1.0:
+            return False
+        self._with_step.add(target)
+        return True
 
     def call_module(self, name: str, module: nn.Module, x: Value, sources: Mapping[str, Source] | None = None) -> Value:
         """Append a module and return its result, not yet multiplied with the operand's scale.

@@ -45,15 +45,31 @@ class OnnxWriter:
             shape: Shape of the result.
             attributes: The operator's attributes.
         """
-        domain = QUANT_DOMAIN if kind == "Quant" else None
+        domain = QUANT_DOMAIN if kind.endswith("Quant") else None
         self._nodes.append(helper.make_node(kind, list(inputs), [name], name, domain=domain, **attributes))
         self._shapes[name] = shape
         return name
 
-    def quantise(self, x: str, name: str, shape: Shape, *, bits: int, signed: bool) -> str:
-        """Append a ``Quant`` to whole numbers (scale 1, zero point 0, ties to even) and return its name."""
-        inputs = (x, self.constant("one", 1.0), self.constant("zero", 0.0), self.constant(f"bits_{bits}", float(bits)))
-        return self.operation("Quant", inputs, name, shape, signed=int(signed), narrow=0, rounding_mode="ROUND")
+    def quantise(self, x: str, name: str, shape: Shape, *, bits: int, signed: bool, only_odd: bool = False) -> str:
+        """Append the rounding to codes, ties to even, and return its name.
+
+        Args:
+            x: The tensor, in units of one code.
+            name: Name of the node.
+            shape: Shape of the tensor.
+            bits: Width. One signed bit is the sign.
+            signed: Whether codes can be negative; otherwise they count from 0 up.
+            only_odd: Codes are the odd numbers from 1 - 2**bits up (DoReFa): a zero point lies between two of them.
+        """
+        one = self.constant("one", 1.0)
+        if bits == 1 and signed:
+            return self.operation("BipolarQuant", (x, one), name, shape)
+        scale, zero = one, self.constant("zero", 0.0)
+        if only_odd:
+            scale, zero = self.constant("two", 2.0), self.constant(f"middle_{bits}", (2**bits - 1) / 2)
+        inputs = (x, scale, zero, self.constant(f"bits_{bits}", float(bits)))
+        is_signed = int(signed and not only_odd)
+        return self.operation("Quant", inputs, name, shape, signed=is_signed, narrow=0, rounding_mode="ROUND")
 
     def model(self, name: str, source: tuple[str, Shape], result: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
         """Return the whole model.

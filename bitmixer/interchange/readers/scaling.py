@@ -31,6 +31,13 @@ def multiplied(operation: Operation, x: Value, factor: Constant, *, inverse: boo
     if factor.size == 1:
         return _by_number(operation, x, float(values().reshape(())))
     _require_per_channel(operation, x, factor)
+    if operation.builder.take_step(x):
+        layer = _layer_before(operation, x)
+        assert layer is not None
+        operation.builder.adjust(layer.weight, lambda before: before * values().reshape(-1, *[1] * (before.ndim - 1)))
+        if layer.bias is not None:
+            operation.builder.adjust(layer.bias, lambda before: before * values().reshape(-1))
+        return x
     x, layer = _affine_layer(operation, x)
     for tensor in (layer.weight, layer.bias):
         operation.builder.adjust(tensor, lambda before: before * values().reshape(-1))
@@ -59,6 +66,7 @@ def shifted(operation: Operation, x: Value, shift: Constant, *, negative: bool =
 def _by_number(operation: Operation, x: Value, factor: float) -> Value:
     layer = _layer_before(operation, x)
     if layer is not None:
+        operation.builder.take_step(x)
         for tensor in (layer.weight, layer.bias):
             if tensor is not None:
                 operation.builder.adjust(tensor, lambda before: before * np.float32(factor))

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from bitmixer.errors import InterchangeError
 from bitmixer.interchange.writers.export import Export
+from bitmixer.layers import AbsorbedReLU
 from bitmixer.operations import calls, is_scalar_arithmetic, module_of, place
 from bitmixer.vocabulary import DIVISIONS, JOINS
 
 PLAIN: dict[Any, str] = {
-    nn.ReLU: "Relu", F.relu: "Relu", torch.relu: "Relu", "relu": "Relu",
+    nn.ReLU: "Relu", AbsorbedReLU: "Relu", F.relu: "Relu", torch.relu: "Relu", "relu": "Relu",
     nn.Sigmoid: "Sigmoid", F.sigmoid: "Sigmoid", torch.sigmoid: "Sigmoid", "sigmoid": "Sigmoid",
     nn.Tanh: "Tanh", F.tanh: "Tanh", torch.tanh: "Tanh", "tanh": "Tanh",
     nn.SELU: "Selu", F.selu: "Selu", nn.Softsign: "Softsign", F.softsign: "Softsign",

@@ -11,6 +11,7 @@ from bitmixer.interchange.writers.export import Export
 from bitmixer.layers import MixedConvolution, MixedLinear, Site, StoredTensor, TransitionalNorm
 from bitmixer.layers.transitional_norm import Affine, folded
 from bitmixer.operations import module_of, place
+from bitmixer.quantizers import DoReFaWeightQuantizer
 
 
 def site(export: Export, node: fx.Node) -> str:
@@ -19,23 +20,31 @@ def site(export: Export, node: fx.Node) -> str:
     assert isinstance(site, Site)
     activation, weight = site.activation_quantizer, site.weight_quantizer
     activation.bits, weight.bits = site.widths.activation, site.widths.weight
-    codes = weight.codes(site.weight)
+    codes, step = weight.encode(site.weight)
+    axes, width = site.weight.dim() - 2, site.widths.weight
     if isinstance(site, MixedLinear):
         codes = codes.T
     constant = export.constant(f"{name}.weight", codes)
     operands = (
         export.codes(node, f"{name}.input", activation),
-        export.writer.quantise(constant, f"{name}.weight_codes", codes.shape, bits=weight.bits, signed=True),
+        export.writer.quantise(
+            constant,
+            f"{name}.weight_codes",
+            codes.shape,
+            bits=width,
+            signed=True,
+            only_odd=isinstance(weight, DoReFaWeightQuantizer),
+        ),
     )
     if isinstance(site, MixedConvolution):
         sums = export.writer.operation("Conv", operands, name, shape, **_convolution(site))
     else:
         sums = export.writer.operation("MatMul", operands, name, shape)
-    scaled = export.by_constant("Mul", sums, f"{name}.scale", weight.step() * activation.step(), shape)
+    scale = (step.reshape(()) if step.numel() == 1 else _per_channel(step, axes)) * activation.step()
+    scaled = export.by_constant("Mul", sums, f"{name}.scale", scale, shape)
     if site.bias is None:
         return scaled
-    bias = _per_channel(site.bias, site.weight.dim() - 2)
-    return export.by_constant("Add", scaled, f"{name}.bias", bias, shape)
+    return export.by_constant("Add", scaled, f"{name}.bias", _per_channel(site.bias, axes), shape)
 
 
 def norm(export: Export, node: fx.Node) -> str:

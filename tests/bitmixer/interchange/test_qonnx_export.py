@@ -115,9 +115,11 @@ class Modern(nn.Module):
         return torch.softmax(self.head(x.mean((2, 3))), 1)
 
 
-def calibrated(model: nn.Module, inputs: Tensor, bits: tuple[int, ...] = (2, 4, 8)) -> MetaQuantizedNetwork:
+def calibrated(
+    model: nn.Module, inputs: Tensor, bits: tuple[int, ...] = (2, 4, 8), **options: Any
+) -> MetaQuantizedNetwork:
     """Return a network with steps that fit and norms that differ from one transition to the next."""
-    network = bitmixer.convert(model, bits)
+    network = bitmixer.convert(model, bits, **options)
     for number, (name, tensor) in enumerate(network.named_buffers()):
         if "running" in name:
             tensor.copy_(torch.rand(tensor.shape) + 0.5 + 0.01 * number)
@@ -137,6 +139,40 @@ def test_every_operation_is_written_as_it_is_computed(
     bitmixer.export_qonnx(network, assignment, tmp_path / "net.onnx", input_shape=shape, batch=8)
     network.assign(assignment)
     torch.testing.assert_close(execute_qonnx(tmp_path / "net.onnx", inputs), network(inputs).detach())
+
+
+QUANTIZATIONS = [
+    ("nested", "channel"),
+    ("lsq", "tensor"),
+    ("lsq", "channel"),
+    ("dorefa", "tensor"),
+    ("dorefa", "channel"),
+]
+
+
+@pytest.mark.parametrize(("quantizer", "granularity"), QUANTIZATIONS)
+def test_every_quantiser_is_written_as_it_is_computed(
+    quantizer: Any, granularity: Any, tmp_path: Path, execute_qonnx: Any
+) -> None:
+    """Down to one bit; and the file comes back as the layer graph that was captured."""
+    inputs = torch.randn(8, 2, 12, 9)
+    bits = (1, 2, 4, 8)
+    network = calibrated(Assorted(), inputs, bits, quantizer=quantizer, granularity=granularity)
+    captured = bitmixer.capture(network, inputs[:1], name="net")
+    generator = np.random.default_rng(4)
+    assignments = [network.uniform(1), network.uniform(2), BitAssignment.random(network.sites, generator)]
+    for assignment in assignments:
+        bitmixer.export_qonnx(network, assignment, tmp_path / "net.onnx", input_shape=(2, 12, 9), batch=8)
+        network.assign(assignment)
+        torch.testing.assert_close(execute_qonnx(tmp_path / "net.onnx", inputs), network(inputs).detach())
+        again = bitmixer.graph_from_onnx(tmp_path / "net.onnx")
+        assert {layer.name: layer.allowed for layer in again.layers} == {
+            name: (widths,) for name, widths in assignment.items()
+        }
+        for layer, expected in zip(again.layers, captured.layers, strict=True):
+            assert (layer.macs, layer.stream_write_elements, layer.residual_write_elements) == (
+                expected.macs, expected.stream_write_elements, expected.residual_write_elements,
+            )  # fmt: skip
 
 
 def test_what_was_read_can_be_written(write: Any, tmp_path: Path, execute_qonnx: Any) -> None:

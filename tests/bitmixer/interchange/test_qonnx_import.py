@@ -163,7 +163,7 @@ def test_what_a_file_leaves_open_is_open_or_eight_bits(write: Write) -> None:
 REFUSED = {
     "q = Quant <signed=1, narrow=0> (x, $1.0, $0.0, $2.5)\ny = Conv (q, w[2,2,1,1])": "2.5 bits; expected a whole",
     "q = FloatQuant (x, $1.0)\ny = Conv (q, w[2,2,1,1])": r"\(FloatQuant\): .* floating-point .*; expected Quant",
-    "q = Quant <signed=1, narrow=0> (w[2,2,1,1], $1.0, $0.0, $16.0)\ny = Conv (x, q)": "layer 'y' has 16 bits; expected",
+    "q = Quant <signed=1, narrow=0> (w[2,2,1,1], $1.0, $0.0, $16.0)\ny = Conv (x, q)": "layer 'y' has 16 bits; exp",
     "q = Quant <signed=1, narrow=0> (x, $1.0, $0.0, b[2])\ny = Conv (q, w[2,2,1,1])": "2 bit-widths; expected one",
     "q = Quant <signed=1, narrow=0> (w[2,2,1,1], $1.0, $0.0, x)\ny = Conv (x, q)": "operand 4 is computed by the",
 }
