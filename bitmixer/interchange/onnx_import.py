@@ -70,7 +70,9 @@ def graph_from_onnx(
     """
     reader = _Reader(OnnxFile(path), input_shape)
     try:
-        network = convert(reader.network, bits, residual_bits=reader.residual_bits)
+        network = convert(
+            reader.network, bits, residual_bits=reader.residual_bits, affine_without_norm=reader.can_switch
+        )
         graph = capture(network, reader.builder.input.tensor, name=Path(path).stem)
     except UnsupportedNetworkError as error:
         raise InterchangeError(f"{path}: {error}") from None
@@ -100,6 +102,11 @@ class _Reader:
     def residual_bits(self) -> int:
         """The largest width of tensors that wait for an addition."""
         return max(self.builder.stored_widths, default=MAX_BITS)
+
+    @property
+    def can_switch(self) -> bool:
+        """Whether the file leaves the bits of some layer open."""
+        return (None, None) in self.builder.file_widths.values()
 
     def pinned(self, layer: Layer) -> Layer:
         """Return a site with the file's widths, where it has any."""

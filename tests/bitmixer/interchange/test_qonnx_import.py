@@ -81,6 +81,8 @@ def test_widths_are_those_of_the_nearest_quantisers(write: Write) -> None:
         "third": (BitWidths(2, 1),),
         "last": (BitWidths(7, 4),),  # the transposed weights, and a truncated average
     }
+    operations = {layer.name: layer.vector_operations for layer in graph.layers}
+    assert operations["last"] == 0  # bits that never switch need no affine
     assert graph.residual_bits == 6  # the wider of the operands that meet
     assert graph.uniform_bits == (7,)
 
