@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bitmixer.bitwidths import BitAssignment, BitWidths, WeightCodes
-from bitmixer.errors import BitWidthError, GraphFormatError, UnknownSiteError, did_you_mean
+from bitmixer.errors import GraphFormatError, UnknownSiteError, did_you_mean
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -195,17 +195,7 @@ class LayerGraph:
         return tuple(sorted(widths.weight for widths in shared if widths.weight == widths.activation))
 
     def uniform(self, bits: int) -> BitAssignment:
-        """Return the assignment of ``bits`` to every site that is not pinned.
-
-        Raises:
-            BitWidthError: A site that is not pinned does not allow ``bits``, or all are pinned and it is not their
-                assignment's name.
-        """
-        if all(layer.pinned for layer in self.layers) and bits not in self.uniform_bits:
-            raise BitWidthError(
-                f"network {self.network} is pinned throughout and cannot run at {bits} bits: "
-                f"its one assignment goes by its highest, {self.uniform_bits[0]}"
-            )
+        """Return the assignment of ``bits`` to every site that is not pinned."""
         return BitAssignment.uniform(self.layers, bits)
 
     def mean_bits(self, assignment: Mapping[str, BitWidths]) -> BitWidthsMean:

@@ -99,6 +99,12 @@ def _priced_widths(graph: LayerGraph, widths: Widths) -> Iterator[tuple[Layer, B
             for own in layer.allowed:
                 yield layer, own, consumer.allowed[0].activation if consumer and consumer.pinned else own.activation
         return
+    pinned = all(layer.pinned for layer in graph.layers)
+    if pinned and widths.bits is not None and widths.bits not in graph.uniform_bits:
+        raise ConfigurationError(
+            f"--bits {widths.bits}: network {graph.network} is pinned throughout and cannot run at {widths.bits} bits: "
+            f"its one assignment goes by its highest, {graph.uniform_bits[0]}"
+        )
     if widths.assignment is not None:
         assignment = load_assignment(widths.assignment, graph.layers)
     else:
