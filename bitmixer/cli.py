@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bitmixer.data_folder import use_data_root
 from bitmixer.errors import BitmixerError, BitWidthError, DataError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
     epilog="Start here: python -m bitmixer evaluate resnet8_digits --random 20",
 )
 
+DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of CIFAR-10 [BITMIXER_DATA].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads [as many as there are cores].")]
@@ -39,8 +41,10 @@ def train(
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard logs beside the checkpoint.")] = False,
     threads: Threads = None,
     quiet: Quiet = False,
+    data_root: DataRoot = None,
 ) -> None:
     """Train a recipe to a checkpoint; run it again after an interruption, and it goes on to the same bits."""
+    use_data_root(data_root)
     from bitmixer.allocation import keep_freed_memory
     from bitmixer.training.recipe import find_recipe, load_recipe
 
@@ -129,8 +133,10 @@ def evaluate(
     threads: Threads = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    data_root: DataRoot = None,
 ) -> None:
     """Measure a checkpoint's accuracy at every uniform width, and over random per-layer widths."""
+    use_data_root(data_root)
     from bitmixer.assignment_file import load_assignment
     from bitmixer.networks import find_checkpoint, load_network
     from bitmixer.networks.checkpoint import require_weights
@@ -170,12 +176,13 @@ def evaluate(
 def download(
     name: Annotated[str, typer.Argument(help="A data set: cifar10.")],
     quiet: Quiet = False,
+    data_root: DataRoot = None,
 ) -> None:
     """Fetch a data set that does not ship with the package into the data folder, and check it."""
     from bitmixer.data.download import download
-    from bitmixer.data.folders import data_root
+    from bitmixer.data_folder import current_data_root
 
-    root = download(name, data_root(), progress=not quiet and sys.stderr.isatty())
+    root = download(name, data_root or current_data_root(), progress=not quiet and sys.stderr.isatty())
     print(f"{name} in {root}")
 
 
@@ -244,8 +251,10 @@ def search(
     threads: Threads = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    data_root: DataRoot = None,
 ) -> None:
     """Search per-layer widths that lose least under a budget; training images choose, test images judge."""
+    use_data_root(data_root)
     from bitmixer.networks import find_checkpoint
     from bitmixer.networks.checkpoint import require_weights
     from bitmixer.search.command import SearchRequest, run_search

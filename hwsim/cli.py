@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bitmixer.data_folder import use_data_root
 from bitmixer.errors import BitmixerError
 from hwsim.errors import HwsimError
 
@@ -32,6 +33,7 @@ Sets = Annotated[
     typer.Option("--set", help="Change one value: PATH=VALUE in the scenario, profile.PATH=VALUE in its profile."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
+DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of CIFAR-10 [BITMIXER_DATA].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -49,8 +51,10 @@ def run(
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    data_root: DataRoot = None,
 ) -> None:
     """Run one scenario and write its records, summary and figures."""
+    use_data_root(data_root)
     from hwsim import pipeline
     from hwsim.fail_on import parse_limits
     from hwsim.report.terminal import SECTIONS, print_summary
@@ -81,8 +85,10 @@ def replay(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
     frame: Annotated[int | None, typer.Option(help="Only this frame.")] = None,
     as_json: AsJson = False,
+    data_root: DataRoot = None,
 ) -> None:
     """Recompute recorded predictions from the records and say whether they hold."""
+    use_data_root(data_root)
     import dataclasses
 
     from hwsim.errors import InvariantError
@@ -116,8 +122,10 @@ def compare(
     sets: Sets = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    data_root: DataRoot = None,
 ) -> None:
     """Run a scenario under several controllers and seeds, and put them side by side."""
+    use_data_root(data_root)
     from hwsim.replications import compare_controllers, default_controllers
     from hwsim.report.terminal import print_comparison
 

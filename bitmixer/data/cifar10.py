@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bitmixer.data.folders import data_root
 from bitmixer.data.images import ImageSet
+from bitmixer.data_folder import current_data_root
 from bitmixer.errors import DataError
 
 SHAPE = (3, 32, 32)
@@ -52,7 +52,7 @@ def load_split(split: Split) -> Labelled:
     Raises:
         DataError: The files are missing or damaged.
     """
-    root = data_root()
+    root = current_data_root()
     pack, batches = root / PACKS[split], [root / name for name in BATCHES[split]]
     if pack.is_file():
         return _unpacked(pack)

@@ -281,3 +281,17 @@ def test_import_takes_widths_for_what_the_file_does_not_quantise(
     file = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / "light_squeezenet.onnx"
     assert called(capsys, "import", str(file), "--bits", "5,4", "--out", str(tmp_path / "net.json"))[0] == 0
     assert LayerGraph.load(tmp_path / "net.json").uniform_bits == (4, 5)
+
+
+def test_data_may_lie_in_any_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("BITMIXER_DATA", "elsewhere")  # and is set back afterwards, whatever the command does
+    missing = str(tmp_path / "missing")
+    assert called(capsys, "evaluate", "resnet8_digits", "--data-root", missing) == (
+        2, "", f"error: --data-root {missing}: is not a folder\n",
+    )  # fmt: skip
+    folder = str(tmp_path)
+    code, _, said = called(capsys, "search", "resnet8_digits", "--data", "cifar10", "--data-root", folder,
+                           "--budget", "average_bits<=3")  # fmt: skip
+    assert code == 2  # the shape is wrong, which is known before the files are read
+    assert "takes (1, 8, 8)" in said
+    assert os.environ["BITMIXER_DATA"] == folder
