@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -41,10 +42,15 @@ def checked_bits(bits: Sequence[int]) -> tuple[int, ...]:
     Raises:
         BitWidthError: None given, or one outside 1..8.
     """
-    widths = tuple(sorted(set(bits)))
-    if not widths or any(not 1 <= width <= MAX_BITS for width in widths):
-        raise BitWidthError(f"bit-widths {tuple(bits)}: expected one or more whole numbers from 1 to {MAX_BITS}")
-    return widths
+    given = tuple(bits) if isinstance(bits, Iterable) else (bits,)
+    if not given or not all(is_width(bit) for bit in given):
+        raise BitWidthError(f"bit-widths {bits!r}: expected whole numbers from 1 to {MAX_BITS}, as in (2, 4)")
+    return tuple(sorted({int(bit) for bit in given}))
+
+
+def is_width(bits: object) -> bool:
+    """Whether ``bits`` is a whole number from 1 to 8."""
+    return isinstance(bits, Integral) and not isinstance(bits, bool) and 1 <= int(bits) <= MAX_BITS
 
 
 Known = TypeVar("Known")
@@ -82,13 +88,26 @@ def require_allowed(site: SiteLike, widths: BitWidths) -> None:
         raise BitWidthError(f"site {site.name!r} cannot run at {widths}: it allows {allowed}")
 
 
+WidthsLike = BitWidths | Sequence[int] | int
+"""Widths as people write them: a pair of weight and activation bits, or one number for both."""
+
+
 class BitAssignment(Mapping[str, BitWidths]):
-    """Immutable, hashable map: site name -> BitWidths."""
+    """Immutable, hashable map: site name -> BitWidths.
+
+    Args:
+        widths: Site name -> its widths, as pairs or single numbers.
+
+    Raises:
+        BitWidthError: Widths are neither a pair of whole numbers nor one.
+    """
 
     __slots__ = ("_hash", "_widths")
 
-    def __init__(self, widths: Mapping[str, BitWidths]) -> None:
-        self._widths = dict(widths)
+    def __init__(self, widths: Mapping[str, WidthsLike]) -> None:
+        self._widths = {
+            site: pair if isinstance(pair, BitWidths) else _pair(site, pair) for site, pair in widths.items()
+        }
         self._hash = hash(frozenset(self._widths.items()))  # equal whatever the order, as mappings are
 
     def __getitem__(self, site: str) -> BitWidths:
@@ -128,7 +147,7 @@ class BitAssignment(Mapping[str, BitWidths]):
         Raises:
             BitWidthError: A value is not a pair of whole numbers.
         """
-        return cls({site: _pair(site, pair) for site, pair in widths.items()})
+        return cls(widths)
 
     def checked(self, sites: Sequence[SiteLike]) -> BitAssignment:
         """Return this assignment in the order of ``sites``.
@@ -153,9 +172,11 @@ def _uniform_widths(site: SiteLike, widths: BitWidths) -> BitWidths:
     return widths
 
 
-def _pair(site: str, pair: Sequence[int]) -> BitWidths:
+def _pair(site: str, given: WidthsLike) -> BitWidths:
     try:
-        weight, activation = pair
+        weight, activation = given if isinstance(given, Sequence) else (given, given)
         return BitWidths(operator.index(weight), operator.index(activation))
     except (TypeError, ValueError):
-        raise BitWidthError(f"site {site!r}: expected (weight bits, activation bits); got {pair!r}") from None
+        raise BitWidthError(
+            f"site {site!r}: expected (weight bits, activation bits), or one number for both; got {given!r}"
+        ) from None

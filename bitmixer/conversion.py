@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor, fx, nn
 
 from bitmixer.absorption import absorb_relus, thin_stored_tensors
 from bitmixer.bitwidths import BitWidths, NormKey, checked_bits
+from bitmixer.errors import UnsupportedNetworkError, did_you_mean
 from bitmixer.layers import (
     Affine,
     ExactAttention,
@@ -77,11 +78,15 @@ def convert(
             stands, a transitional scale and shift (1 and 0 until they are trained).
 
     Raises:
-        UnsupportedNetworkError: An operation is not supported; the message says where it stands.
-        BitWidthError: ``bits`` is empty or holds a width outside 1..8.
+        UnsupportedNetworkError: An operation is not supported (the message says where it stands), or ``norm`` is
+            unknown.
+        BitWidthError: ``bits`` is empty or holds a width outside 1..8, or ``residual_bits`` is none.
         QuantizerError: The quantiser or the granularity is unknown.
     """
     widths = checked_bits(bits)
+    checked_bits([residual_bits])
+    if norm not in get_args(NormKey):
+        raise UnsupportedNetworkError(f"unknown norm {norm!r}: {did_you_mean(norm, get_args(NormKey))}")
     quantization = Quantization(quantizer=quantizer, granularity=granularity)
     body = trace(model)
     structure = analyse(body.graph)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, fx, nn
 
-from bitmixer.bitwidths import BitAssignment, BitWidths
+from bitmixer.bitwidths import BitAssignment, BitWidths, WidthsLike
 from bitmixer.layers import ExactReduction, Site, StoredTensor, TransitionalNorm
 from bitmixer.quantizers import Quantization
 
@@ -99,8 +99,11 @@ class MetaQuantizedNetwork(nn.Module):
         """Return the assignment of ``bits`` to every site that is not pinned."""
         return BitAssignment.uniform(self.sites, bits)
 
-    def assign(self, assignment: Mapping[str, BitWidths]) -> None:
+    def assign(self, assignment: Mapping[str, WidthsLike]) -> None:
         """Switch every site to its widths and every norm to its transition; copies no weights.
+
+        Args:
+            assignment: Site name -> its widths; nothing is switched unless all of them fit.
 
         Raises:
             UnknownSiteError: A name is unknown, or a site is missing.

@@ -42,7 +42,7 @@ def run(
     scenario: Annotated[str, typer.Argument(help="A scenario's packaged name or path.")],
     out: Out = None,
     controller: Annotated[
-        str | None, typer.Option(help="NAME or NAME:option=value, instead of the scenario's.")
+        str | None, typer.Option(help="NAME or NAME:option=value:option=value, instead of the scenario's.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's.")] = None,
     sets: Sets = None,
@@ -114,7 +114,7 @@ def compare(
     scenario: Annotated[str, typer.Argument(help="A scenario's packaged name or path.")],
     controllers: Annotated[
         str | None,
-        typer.Option(help="Comma-separated; NAME or NAME:option=value [static at every width, hysteresis]."),
+        typer.Option(help="Comma-separated, each NAME or NAME:option=value:... [static at every width, hysteresis]."),
     ] = None,
     replications: Annotated[int, typer.Option(min=1, help="Seeds per controller.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,

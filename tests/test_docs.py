@@ -12,6 +12,7 @@ import pytest
 
 from bitmixer.assignment_file import save_assignment
 from bitmixer.networks import find_checkpoint
+from bitmixer.training.recipe import Augmentation, Distillation, Recipe, Stage
 from hwsim import pipeline
 from hwsim.records.store import RunFolder
 
@@ -33,6 +34,24 @@ def test_the_results_page_says_what_its_twin_holds(tmp_path: Path, monkeypatch: 
     results.page()
     written = (tmp_path / "thermal_throttle.md").read_text(encoding="utf-8")
     assert written == (DOCS / "results" / "thermal_throttle.md").read_text(encoding="utf-8")
+
+
+def test_the_bit_mixer_page_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = script("results/bit_mixer.py")
+    monkeypatch.setattr(results, "PAGE", tmp_path / "bit-mixer.md")
+    monkeypatch.setattr(results, "FIGURE", tmp_path / "arms.svg")
+    results.page()
+    for written, kept in ((results.PAGE, "results/bit-mixer.md"), (results.FIGURE, "images/bit_mixer_arms.svg")):
+        assert written.read_text(encoding="utf-8") == (DOCS / kept).read_text(encoding="utf-8")
+
+
+def test_every_arm_sees_the_same_images_from_the_same_float_network() -> None:
+    arms = script("results/bit_mixer_arms.py").arms()
+    assert len(arms) == 11
+    assert len({sum(stage.epochs for stage in recipe.stages) for recipe in arms.values()}) == 1
+    shared = ("seed", "data", "width", "batch_size", "augmentation", "weight_decay", "precision", "float_stages")
+    assert all(len({str(getattr(recipe, key)) for recipe in arms.values()}) == 1 for key in shared)
+    assert len({recipe.name for recipe in arms.values()}) == len(arms)
 
 
 def test_the_walk_through_a_frame_follows_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +89,18 @@ def test_the_page_on_search_follows_the_files_of_searches(tmp_path: Path) -> Non
     assert "searched on 321 training images" in page
     cycles, joules = re.findall(r"Uniform 3 bits take ([\d,]+) cycles and ([\d.]+) mJ", page)[0]
     assert f"{cycles} cycles and {joules} mJ, where the table" in page  # the assignment is uniform too
+
+
+def test_a_network_of_one_s_own_goes_all_the_way(tmp_path: Path) -> None:
+    found = script("examples/own_network.py").main(tmp_path)
+    assert found["all layers at 8 bits"] > 0.6  # chance is 0.1
+    assert found["loaded again"] == found["body at 2 bits, all else at 8"]
+
+
+def test_every_key_of_a_recipe_is_explained() -> None:
+    page = (DOCS / "recipes.md").read_text(encoding="utf-8")
+    for section in (Recipe, Stage, Distillation, Augmentation):
+        assert [key for key in section.model_fields if f"`{key}`" not in page] == []
 
 
 def test_readme_s_files_are_there() -> None:

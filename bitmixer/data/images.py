@@ -7,15 +7,44 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bitmixer.errors import DataError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSet:
-    """Images (n, channels, height, width) float32 in [0, 1] and labels (n,) int64."""
+    """Inputs (n, ...) float32, images as (n, channels, height, width) in [0, 1], and labels (n,) int64 from 0.
+
+    Raises:
+        DataError: Another type or shape, inputs and labels of different numbers, or inputs that are no number.
+    """
 
     train_inputs: NDArray[np.float32]
     train_labels: NDArray[np.int64]
     test_inputs: NDArray[np.float32]
     test_labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        _check("train", self.train_inputs, self.train_labels)
+        _check("test", self.test_inputs, self.test_labels)
+
+
+def _check(split: str, inputs: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+    wrong = [
+        sentence
+        for holds, sentence in (
+            (inputs.dtype == np.float32, f"inputs of type {inputs.dtype}; expected float32: inputs.astype('float32')"),
+            (labels.dtype == np.int64, f"labels of type {labels.dtype}; expected int64: labels.astype('int64')"),
+            (
+                labels.shape == inputs.shape[:1],
+                f"{len(inputs)} inputs, but labels of shape {labels.shape}",
+            ),
+            (bool((labels >= 0).all()), "labels below 0; expected class numbers from 0"),
+            (bool(np.isfinite(inputs).all()), "inputs that are NaN or infinite; remove them"),
+        )
+        if not holds
+    ]
+    if wrong:
+        raise DataError(f"{split} split: {wrong[0]}")
 
 
 def split_by_class(inputs: NDArray[np.float32], labels: NDArray[np.int64], *, test_share: float, seed: int) -> ImageSet:

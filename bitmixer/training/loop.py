@@ -85,7 +85,7 @@ def fit(
     network: MetaQuantizedNetwork,
     images: ImageSet,
     training: Training,
-    folder: Path,
+    folder: Path | str,
     *,
     teacher: nn.Module | None = None,
     ranks: Ranks | None = None,
@@ -95,16 +95,18 @@ def fit(
 ) -> list[dict[str, Any]]:
     """Train any meta-quantized network, and return the history, a row per epoch.
 
-    Interrupted at any time, it goes on from the last whole epoch when called again, to the same bits.
+    Interrupted at any time, it goes on from the last whole epoch when called again with the same network (seed torch
+    before making it), images and folder, to the same bits. Afterwards the quantisers are on, in evaluation mode.
 
     Args:
         network: The network, as :func:`bitmixer.convert` returned it; trained in place.
         images: What it is trained on.
-        training: How; a float stage is not part of it, as the network is a twin already.
+        training: How; a float stage is left out, as the network is a twin already.
         folder: Where the training state is kept.
         teacher: The float network, where the training's distillation asks for one.
         ranks: This process among all that train together; alone on the CPU if not given.
-        identity: What the training state must belong to; by default, the hash of ``training``.
+        identity: What the training state must belong to; by default a hash of the training, the network with its
+            weights as they are given, and the images.
         epochs_before: Epochs trained before, for the numbers in the history.
         progress: Called after every epoch with its row.
 
@@ -114,10 +116,15 @@ def fit(
     """
     if training.distillation.teacher == "float" and teacher is None:
         raise TrainingError("the distillation asks for a float network to learn from: give it as teacher")
+    if not isinstance(network, MetaQuantizedNetwork):
+        raise TrainingError(f"{type(network).__name__} is not meta-quantized: give what bitmixer.convert returns")
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     place = ranks or Ranks(rank=0, count=1, device=torch.device("cpu"))
     part = training.model_copy(update={"stages": training.quantized_stages})
-    phase = _phase(network, images, part, folder / STATE, identity or _identity(training), place)
+    phase = _phase(
+        network, images, part, folder / STATE, identity or _identity_of_all(training, network, images), place
+    )
     if training.distillation.teacher == "float" and teacher is not None:
         phase.teacher = teacher.eval()
     history = phase.run(epochs_before=epochs_before, progress=progress)
@@ -156,6 +163,16 @@ def _identity(training: Training, fields: set[str] | None = None) -> str:
     """Return a hash of what was chosen; a key that a later version adds, at its default, does not change it."""
     chosen = training.model_dump(mode="json", include={*fields, "stages"} if fields else None, exclude_defaults=True)
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+
+
+def _identity_of_all(training: Training, network: MetaQuantizedNetwork, images: ImageSet) -> str:
+    """Return a hash of everything that decides where a training ends."""
+    content = hashlib.sha256(_identity(training).encode() + network.body.code.encode())
+    for name, tensor in network.state_dict().items():
+        content.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    for array in (images.train_inputs, images.train_labels):
+        content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()
 
 
 def _form(recipe: Recipe, images: ImageSet) -> NetworkForm:

@@ -27,6 +27,9 @@ from bitmixer.training.recipe import Stage, Training
 from bitmixer.training.state import TrainingState
 
 CALIBRATION_IMAGES = 256
+IMAGE_RANK = 4
+"""Axes of a batch of images (n, channels, height, width); sequences and features have fewer."""
+
 Progress = Callable[[dict[str, Any]], None]
 
 
@@ -158,7 +161,8 @@ class Phase:
 
     def _tensor(self, images: Any) -> Tensor:
         tensor = images if isinstance(images, Tensor) else torch.from_numpy(images)
-        return tensor.to(self.ranks.device, memory_format=torch.channels_last)
+        form = torch.channels_last if tensor.dim() == IMAGE_RANK else torch.contiguous_format
+        return tensor.to(self.ranks.device, memory_format=form)
 
 
 @contextmanager

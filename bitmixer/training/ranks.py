@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed, nn
 
+from bitmixer.errors import TrainingError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
@@ -62,7 +64,11 @@ def joined(device: str) -> Iterator[Ranks]:
 
     Args:
         device: ``cpu``, ``cuda`` or another of torch's.
+
+    Raises:
+        TrainingError: This torch cannot compute there.
     """
+    _require(device)
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Ranks(rank=0, count=1, device=torch.device(device))
@@ -73,3 +79,13 @@ def joined(device: str) -> Iterator[Ranks]:
         yield Ranks(rank=distributed.get_rank(), count=count, device=local)
     finally:
         distributed.destroy_process_group()
+
+
+def _require(device: str) -> None:
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        accelerators = ("cuda", "mps", "xpu")
+        known = [name for name in accelerators if getattr(torch, name).is_available()]
+        reason = next(iter(str(error).splitlines()), "")
+        raise TrainingError(f"device {device!r}: {reason}; here are: {', '.join(['cpu', *known])}") from None

@@ -106,17 +106,12 @@ class Training(Section):
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     def contradictions(self) -> Iterator[Problem]:
-        """Yield stages out of order, and teachers that are not there."""
+        """Yield stages out of order, and passes that lack the teacher."""
         names = [stage.name for stage in self.stages]
         if names != [name for name in STAGES if name in names] or names == ["float"]:
             yield Problem(
                 ("stages",),
-                f"stages {', '.join(names)}: expected some of {', '.join(STAGES)} in this order, one beside float",
-            )
-        if self.distillation.teacher == "float" and names[0] != "float":
-            yield Problem(
-                ("distillation", "teacher"),
-                "there is no float network to learn from: add a first stage 'float', or choose highest",
+                f"stages {', '.join(names)}: expected some of {', '.join(STAGES)}, in this order, and not float alone",
             )
         if self.distillation.teacher in ("highest", "recursive"):
             for index, stage in enumerate(self.stages):
@@ -168,6 +163,11 @@ class Recipe(Training):
     def contradictions(self) -> Iterator[Problem]:
         """Yield widths, architectures and data sets that do not exist."""
         yield from super().contradictions()
+        if self.distillation.teacher == "float" and not self.float_stages:
+            yield Problem(
+                ("distillation", "teacher"),
+                "there is no float network to learn from: add a first stage 'float', or choose highest",
+            )
         try:
             checked_bits(self.bits)
         except BitmixerError as error:

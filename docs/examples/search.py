@@ -58,7 +58,8 @@ python -m bitmixer search {network} --data {found["data"]} --budget 'average_bit
 
 It writes `greedy.json`, `exact.json` and `random-00.json` ... (site -> [weight bits, activation bits]), `search.json` and, with
 `--pareto`, the front as data (`pareto.json`) and figure (`pareto.svg`). `bitmixer evaluate NAME --assignment exact.json` measures
-one again, and the device runs it: `hwsim run SCENARIO --controller static:assignment=exact.json`.
+one again, and the device runs it: `hwsim run SCENARIO --controller static:assignment=exact.json`,
+with `--set streams.0.network=NAME --set streams.0.data=DATA` where the scenario has another network.
 
 ## What it finds
 

@@ -62,7 +62,7 @@ def test_from_dict_reads_what_json_holds() -> None:
     assert str(assignment["a"]) == "w4a2"
 
 
-@pytest.mark.parametrize("wrong", [4, [4], [4, 4, 4], ["four", 4], [4.5, 4], None, "44"])
+@pytest.mark.parametrize("wrong", [4.0, [4], [4, 4, 4], ["four", 4], [4.5, 4], None, "44"])
 def test_from_dict_refuses_what_is_no_pair_of_whole_numbers(wrong: Any) -> None:
     with pytest.raises(BitWidthError, match="'conv1': expected"):
         BitAssignment.from_dict({"conv1": wrong})

@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from bitmixer import convert
 from bitmixer.bitwidths import BitWidths
-from bitmixer.errors import BitWidthError, UnsupportedNetworkError
+from bitmixer.errors import BitmixerError, BitWidthError, UnsupportedNetworkError
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import create
 
@@ -451,3 +452,32 @@ def test_what_is_no_network_or_converted_already_is_refused() -> None:
     twin = convert(create("resnet8", input_channels=1, classes=10))
     with pytest.raises(UnsupportedNetworkError, match="is converted already"):
         convert(twin)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"norm": "transistion"}, "unknown norm 'transistion': did you mean 'transition'"),
+        ({"residual_bits": 20}, "expected whole numbers from 1 to 8"),
+        ({"bits": (2.5, 8)}, r"bit-widths \(2.5, 8\)"),
+        ({"bits": ("2", "4")}, "expected whole numbers"),
+        ({"bits": True}, "bit-widths True"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BitmixerError, match=message):
+        convert(nn.Sequential(nn.Linear(2, 2)), **options)
+
+
+def test_one_width_needs_no_list() -> None:
+    assert convert(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)), 4).bits == (4,)  # type: ignore[arg-type]
+
+
+def test_widths_are_assigned_as_pairs_or_numbers_and_all_or_none() -> None:
+    network = convert(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)), (2, 4))
+    network.assign({**network.uniform(4), "1": (2, 2), "2": 2})
+    assert network.assignment == network.uniform(2)
+    for wrong in ((2, 4), (2,), "ab", 3, 2.0):
+        with pytest.raises(BitWidthError, match="site '1'"):
+            network.assign({**network.uniform(4), "1": wrong})  # type: ignore[dict-item]
+        assert network.assignment == network.uniform(2)

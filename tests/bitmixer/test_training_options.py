@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from bitmixer import convert, load_network
 from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.data import ImageSet, load_image_set
-from bitmixer.errors import TrainingError
+from bitmixer.errors import CheckpointError, DataError, TrainingError
 from bitmixer.layers import TransitionalNorm
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import create
@@ -264,8 +264,7 @@ def test_a_network_of_one_s_own_trains(tmp_path: Path) -> None:
 
 
 def test_a_teacher_that_was_not_given_is_asked_for(tmp_path: Path) -> None:
-    stages = [{"name": "float", "epochs": 1, "learning_rate": 1e-2}, *own_training().model_dump()["stages"]]
-    training = own_training(distillation={"teacher": "float"}, stages=stages)
+    training = own_training(distillation={"teacher": "float"})
     with pytest.raises(TrainingError, match="give it as teacher"):
         loop.fit(convert(Own(), [2, 4]), few_images("digits"), training, tmp_path)
 
@@ -326,3 +325,64 @@ def test_tensorboard_logs_every_epoch(tmp_path: Path) -> None:
         write({"epoch": epoch, "stage": "weights", "loss": 2.0 / epoch, "seconds": 1.0})
     events = EventAccumulator(str(tmp_path)).Reload()  # type: ignore[no-untyped-call]
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 2.0), (2, 1.0)]
+
+
+def test_a_folder_belongs_to_one_network_and_its_images(tmp_path: Path) -> None:
+    def train_own(seed: int, images: ImageSet) -> list[dict[str, Any]]:
+        torch.manual_seed(seed)
+        return loop.fit(convert(Own(), [2, 4], signed_input=False), images, own_training(), str(tmp_path / "own"))
+
+    images = few_images("digits")
+    assert train_own(0, images) == train_own(0, images)
+    for other in ((1, images), (0, dataclasses.replace(images, train_inputs=images.train_inputs * np.float32(0.5)))):
+        with pytest.raises(CheckpointError, match="belongs to another training"):
+            train_own(*other)
+
+
+class Flat(nn.Module):
+    """Takes features instead of images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 10))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.layers(x)
+        return logits
+
+
+def test_features_train_as_well_as_images(tmp_path: Path) -> None:
+    images = few_images("digits")
+    flat = {name: getattr(images, name).reshape(-1, 64) for name in ("train_inputs", "test_inputs")}
+    history = loop.fit(convert(Flat(), [2, 4]), dataclasses.replace(images, **flat), own_training(), tmp_path)
+    assert history[1]["loss"] < history[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("train_inputs", np.zeros((2, 1, 8, 8)), "train split: inputs of type float64; expected float32"),
+        ("test_labels", np.zeros(2, np.int32), "test split: labels of type int32; expected int64"),
+        ("train_labels", np.zeros(3, np.int64), "train split: 2 inputs, but labels of shape"),
+        ("train_labels", np.array([0, -1]), "labels below 0"),
+        ("test_inputs", np.full((2, 1, 8, 8), np.nan, np.float32), "NaN or infinite"),
+    ],
+)
+def test_wrong_arrays_are_explained(field: str, value: Any, message: str) -> None:
+    right = {
+        f"{split}_{what}": array
+        for split in ("train", "test")
+        for what, array in (("inputs", np.zeros((2, 1, 8, 8), np.float32)), ("labels", np.zeros(2, np.int64)))
+    }
+    with pytest.raises(DataError, match=message):
+        ImageSet(**{**right, field: value})
+
+
+def test_what_is_not_meta_quantized_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Own is not meta-quantized: give what"):
+        loop.fit(Own(), few_images("digits"), own_training(), tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_device_that_is_not_there_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"device 'tpu': .*; here are: cpu"):
+        loop.train(recipe(), "", tmp_path, device="tpu")
