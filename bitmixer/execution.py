@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 
-from bitmixer.bitwidths import BitWidths, require_allowed, require_known
-from bitmixer.errors import BitWidthError
-from bitmixer.layers import Site, TransitionalNorm
+from bitmixer.bitwidths import BitAssignment, BitWidths, require_allowed, require_known
+from bitmixer.errors import BitWidthError, QuantizerError
+from bitmixer.layers import MixedLinear, Site, TransitionalNorm
 from bitmixer.network import MetaQuantizedNetwork, transition
+from bitmixer.operands import Codes, SiteOperands
 from bitmixer.operations import module_of
 
 BATCH_SIZE = 250
@@ -30,6 +32,25 @@ def run(
     network.eval()
     network.assign(assignment)
     return torch.cat([network(batch) for batch in torch.split(inputs, batch_size)])
+
+
+def operands(
+    network: MetaQuantizedNetwork, inputs: Tensor, assignment: Mapping[str, BitWidths]
+) -> Iterator[SiteOperands]:
+    """Yield what each site multiplies, in the order of issue, as inputs pass through a network.
+
+    All of ``inputs`` run at once and their values are kept until the last site: give as many as fit in memory.
+
+    Raises:
+        UnknownSiteError: A name is unknown, or a site is missing.
+        BitWidthError: A site does not allow its widths.
+        QuantizerError: The network's quantisers are off, so that there are no codes.
+    """
+    stepwise = StepwiseRun(network, inputs)
+    for site, widths in BitAssignment(assignment).checked(network.sites).items():
+        stepwise.commit(site, widths)
+    for named in network.sites:
+        yield stepwise.operands(named.name)
 
 
 class _Committed(dict[str, BitWidths]):
@@ -78,6 +99,29 @@ class StepwiseRun:
         """
         require_known(site, self._sites)
         self._value(self._nodes[site])
+
+    def operands(self, site: str) -> SiteOperands:
+        """Return what a committed site multiplies; computes what comes before the site, not the site.
+
+        Raises:
+            UnknownSiteError: The network has no such site.
+            BitWidthError: The site, or one before it, is not committed.
+            QuantizerError: The site's quantisers are off, so that there are no codes.
+        """
+        layer = require_known(site, self._sites).layer
+        if not (layer.quantize_weights and layer.quantize_activations):
+            raise QuantizerError(
+                f"site {site!r} has no integer codes while quantisers are off: call network.quantize()"
+            )
+        node = self._nodes[site]
+        layer.widths = self._widths[site]
+        weights, activations = layer.operands(self._value(node.all_input_nodes[0]))
+        if isinstance(layer, MixedLinear):  # (inputs, tokens, features) -> (inputs, features, tokens)
+            weights = weights.unsqueeze(-1)
+            activations = activations.reshape(len(self._inputs), -1, layer.weight.shape[1]).transpose(1, 2)
+        return SiteOperands(
+            site=site, widths=layer.widths, weights=_on_a_map(weights), activations=_on_a_map(activations)
+        )
 
     def finish(self) -> Tensor:
         """Return the logits.
@@ -152,3 +196,9 @@ class StepwiseRun:
         elif isinstance(module, TransitionalNorm):
             module.select(*self._key(node))
         return module(*arguments, **keywords)
+
+
+def _on_a_map(codes: Tensor) -> Codes:
+    """Return codes as whole numbers of shape (.., channels, height, width); height 1, where they have none."""
+    whole: Codes = codes.cpu().numpy().astype(np.int32)
+    return whole if whole.ndim == 4 else whole[:, :, None, :]

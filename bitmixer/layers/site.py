@@ -88,11 +88,15 @@ class Site(nn.Module, ABC):
     @torch.no_grad()
     def accumulators(self, x: Tensor) -> Tensor:
         """Return the exact integer sums of products of codes, before any scaling, held as floats."""
+        weight, codes = self.operands(x)
+        return self.product(codes.to(weight.dtype), weight, None)
+
+    @torch.no_grad()
+    def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the integer codes of the weights and of an input at the current widths, held as floats."""
         self.activation_quantizer.bits = self.widths.activation
         self.weight_quantizer.bits = self.widths.weight
-        weight = self._weight_codes()
-        codes = self.activation_quantizer.codes(x)
-        return self.product(codes.to(weight.codes.dtype), weight.codes, None)
+        return self._weight_codes().codes, self.activation_quantizer.codes(x)
 
     def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Self:
         self._cached_codes.clear()  # they would stay on the old device, in the old type

@@ -1,0 +1,89 @@
+"""What every value-dependent array answers: the cycles of one layer for given weights and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitmixer.bitwidths import BitWidths
+from bitmixer.graph import Layer, LayerGraph
+from bitmixer.operands import SiteOperands
+from hwsim.cost.arrays.base import Int64Array
+from hwsim.errors import ConfigurationError
+
+Integers = NDArray[np.integer]
+
+
+class ValueArray(Protocol):
+    """How one kind of array spends cycles on values; an implementation is a frozen dataclass of its parameters."""
+
+    name: ClassVar[str]
+
+    def cycles(self, layer: Layer, operands: SiteOperands) -> Int64Array:
+        """Return for how many cycles each input occupies the array, memory never late; shape (inputs,).
+
+        Raises:
+            ConfigurationError: The operands are not of this layer's shape.
+        """
+        ...
+
+    def bound_cycles(self, layer: Layer, widths: BitWidths) -> int:
+        """Return the cycles of one input if no value lets anything be skipped; never exceeded at these widths."""
+        ...
+
+
+def network_cycles(array: ValueArray, graph: LayerGraph, operands: Iterable[SiteOperands]) -> Int64Array:
+    """Return the cycles of each site for each input, shape (sites, inputs); a sum over sites is a network's.
+
+    Args:
+        array: The array.
+        graph: The network that the operands come from.
+        operands: Of every site, in any order, all for the same inputs.
+
+    Raises:
+        ConfigurationError: A site's operands are missing, given twice, or not of its shape.
+        UnknownSiteError: Operands are of a site that the network does not have.
+    """
+    cycles: dict[str, Int64Array] = {}
+    for found in operands:
+        if found.site in cycles:
+            raise ConfigurationError(f"site {found.site!r} has operands twice: give each site's once")
+        cycles[found.site] = array.cycles(graph[found.site], found)
+    missing = [layer.name for layer in graph.layers if layer.name not in cycles]
+    if missing:
+        raise ConfigurationError(f"no operands of {', '.join(missing)}: give those of every site of {graph.network}")
+    return np.stack([cycles[layer.name] for layer in graph.layers])
+
+
+def check_shapes(layer: Layer, operands: SiteOperands) -> None:
+    """Check that operands are those of a layer.
+
+    Raises:
+        ConfigurationError: They have other shapes.
+    """
+    kernel = layer.kernel_height, layer.kernel_width
+    weights = (layer.output_channels, layer.input_channels // layer.groups, *kernel)
+    activations = (layer.input_channels, layer.input_height, layer.input_width)
+    for what, found, expected in (
+        ("weights", operands.weights.shape, weights),
+        ("activations of each input", operands.activations.shape[1:], activations),
+    ):
+        if found != expected:
+            raise ConfigurationError(f"layer {layer.name!r}: {what} of shape {found}: expected {expected}")
+
+
+def bit_length(magnitudes: Integers) -> Integers:
+    """Return how many bits whole numbers from 0 need: 0 for 0, 1 for 1, 2 for 2 and 3."""
+    exponents: Integers = np.frexp(magnitudes)[1]
+    return exponents
+
+
+def split(values: Integers, axis: int, size: int) -> Integers:
+    """Return ``values`` with an axis cut into two, (parts, size); what the last part lacks is zero."""
+    missing = -values.shape[axis] % size
+    if missing:
+        values = np.pad(values, [(0, missing if position == axis else 0) for position in range(values.ndim)])
+    return values.reshape(*values.shape[:axis], -1, size, *values.shape[axis + 1 :])

@@ -1,0 +1,69 @@
+"""BitVert: of each bit column of a group, either the ones or the zeros are multiplied, whichever are fewer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.cost.arrays.base import check_positive
+from hwsim.cost.arrays.valued.base import Integers, bit_length
+from hwsim.cost.arrays.valued.weight_groups import WeightGroupArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BitVert(WeightGroupArray):
+    """BitVert, the array of bi-directional bit sparsity (BBS; Chen et al., MICRO 2024, arXiv 2409.05227).
+
+    Published: weights are in two's complement. A column with more ones than zeros is inverted, and what it adds is
+    subtracted from the sum of the activations, so that never more than half of a group's bits are effectual; a unit has
+    half as many bit multipliers as weights, and a column takes one cycle. Columns below the sign column that repeat it
+    for the whole group are redundant and left out, up to a number that the group's two-bit header can tell: 3.
+
+    Our reading: a column of n effectual bits takes ceil(n / multipliers) cycles, at least one, as its sum of
+    activations must be added even where no bit is effectual. Sub-groups that choose for themselves are not modelled:
+    with half as many multipliers as weights they take the same cycles. Zeros that fill a group count as its zeros.
+    Binary pruning, which changes weights, is not done: outputs would no longer be the network's.
+
+    Attributes:
+        multipliers: Bit multipliers of one unit; published: ``group`` / 2.
+        redundant_columns: Most columns that a group can leave out; published: 3.
+
+    Raises:
+        ConfigurationError: A parameter is not a whole number from 1 (``redundant_columns`` may be 0).
+    """
+
+    name: ClassVar[str] = "bitvert"
+
+    multipliers: int
+    redundant_columns: int = 3
+
+    def __post_init__(self) -> None:
+        WeightGroupArray.__post_init__(self)
+        check_positive(self.name, multipliers=self.multipliers)
+        if self.redundant_columns != 0:
+            check_positive(self.name, redundant_columns=self.redundant_columns)
+
+    def group_cycles(self, weights: Integers, bits: int) -> Integers:
+        """Return the cycles of all columns that are not redundant."""
+        if bits == 1:  # -1 and +1, which are held as their sign
+            return self._column_cycles(weights < 0)
+        needed = bit_length(np.maximum(weights, ~weights).max(axis=-1)) + 1
+        kept = np.maximum(needed, bits - self.redundant_columns)
+        cycles = np.zeros(weights.shape[:-1], dtype=np.int64)
+        for bit in range(bits):
+            cycles += np.where(bit < kept, self._column_cycles(weights >> bit & 1), 0)
+        return cycles
+
+    def bound_of_group(self, bits: int) -> int:
+        """Return the cycles of all columns, half of each effectual."""
+        return bits * max(1, math.ceil(self.group // 2 / self.multipliers))
+
+    def _column_cycles(self, ones: Integers | NDArray[np.bool_]) -> Integers:
+        count = ones.sum(axis=-1)
+        effectual = np.minimum(count, self.group - count)
+        cycles: Integers = np.maximum(-(-effectual // self.multipliers), 1)
+        return cycles
