@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.data import load_labels
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, require_weights
+from bitmixer.operands import SiteOperands
 from hwsim.provenance import source_sha256
 from hwsim.simulation.events import FrameEnded, FrameStarted, LayerIssued, Observer, Widths
 
@@ -89,6 +90,12 @@ class LoadedNetwork:
 
         logits = run(self.network, self.inputs[indices], self.assignment(widths))
         return logits.argmax(dim=1).numpy().astype(np.int32)
+
+    def operands(self, widths: Sequence[Widths], indices: NDArray[np.int64]) -> Iterator[SiteOperands]:
+        """Yield what each site multiplies for some inputs under one assignment, in the order of issue."""
+        from bitmixer.execution import operands
+
+        return operands(self.network, self.inputs[indices], self.assignment(widths))
 
 
 def lazy_predictions(

@@ -26,7 +26,7 @@ class ValueArray(Protocol):
         """Return for how many cycles each input occupies the array, memory never late; shape (inputs,).
 
         Raises:
-            ConfigurationError: The operands are not of this layer's shape.
+            ConfigurationError: The operands are not of this layer's shape and widths.
         """
         ...
 
@@ -59,10 +59,10 @@ def network_cycles(array: ValueArray, graph: LayerGraph, operands: Iterable[Site
 
 
 def check_shapes(layer: Layer, operands: SiteOperands) -> None:
-    """Check that operands are those of a layer.
+    """Check that operands have the shapes of a layer.
 
     Raises:
-        ConfigurationError: They have other shapes.
+        ConfigurationError: They have others.
     """
     kernel = layer.kernel_height, layer.kernel_width
     weights = (layer.output_channels, layer.input_channels // layer.groups, *kernel)
@@ -73,6 +73,19 @@ def check_shapes(layer: Layer, operands: SiteOperands) -> None:
     ):
         if found != expected:
             raise ConfigurationError(f"layer {layer.name!r}: {what} of shape {found}: expected {expected}")
+
+
+def check_range(operands: SiteOperands, what: str, codes: Integers, low: int, high: int) -> None:
+    """Check that codes of a site lie between two codes, both included.
+
+    Raises:
+        ConfigurationError: One does not.
+    """
+    if codes.size and not low <= codes.min() <= codes.max() <= high:
+        found = f"from {codes.min()} to {codes.max()}"
+        raise ConfigurationError(
+            f"site {operands.site!r} at {operands.widths}: {what} {found}: expected {low} to {high}"
+        )
 
 
 def bit_length(magnitudes: Integers) -> Integers:

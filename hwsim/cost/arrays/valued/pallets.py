@@ -18,7 +18,7 @@ from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer
 from bitmixer.operands import SiteOperands
 from hwsim.cost.arrays.base import Int64Array, check_positive
-from hwsim.cost.arrays.valued.base import Integers, check_shapes
+from hwsim.cost.arrays.valued.base import Integers, check_range, check_shapes
 from hwsim.cost.arrays.valued.windows import Windows, is_depthwise
 
 
@@ -26,8 +26,8 @@ from hwsim.cost.arrays.valued.windows import Windows, is_depthwise
 class PalletArray(ABC):
     """A grid of ``tiles`` tiles of ``rows`` x ``columns`` units, each with ``lanes`` products.
 
-    Groups of a convolution are worked off one after another, each like a layer of its own. Where each group is one
-    channel (depthwise), min(lanes, rows) channels are worked on at once, on one tile.
+    Groups of a convolution are worked off one after another, each like a layer of its own. A depthwise layer uses
+    the diagonal of one tile: min(lanes, rows) output channels at once.
 
     Attributes:
         lanes: Input channels at once.
@@ -59,18 +59,23 @@ class PalletArray(ABC):
         """Return how many cycles each of these takes."""
 
     def cycles(self, layer: Layer, operands: SiteOperands) -> Int64Array:
-        """Return the cycles of each input, shape (inputs,)."""
+        """Return the cycles of each input, shape (inputs,).
+
+        Raises:
+            ConfigurationError: The operands are not of this layer's shape, or activations not of their width.
+        """
         check_shapes(layer, operands)
+        bits, plane = operands.widths.activation, self.cycles_per_plane(operands.widths)
+        check_range(operands, "activations", operands.activations, -(2 ** (bits - 1)), 2**bits - 1)
         windows = Windows.of(layer)
         planes = self.planes(windows.lanes_of(operands.activations, self._lanes(layer)))
-        activation_bits, plane = operands.widths.activation, self.cycles_per_plane(operands.widths)
         if _is_fully_connected(layer):
-            steps = np.clip(planes.reshape(len(planes), -1), 1, activation_bits) * plane
+            steps = np.clip(planes.reshape(len(planes), -1), 1, bits) * plane
             return finish_of_staggered(np.tile(steps, self._filter_sets(layer)), self.columns)
         total = np.zeros(len(planes), dtype=np.int64)
         for position in windows.at_kernel_positions(planes):
             slowest = np.maximum.reduceat(position, range(0, position.shape[-1], self.columns), axis=-1)
-            total += np.clip(slowest, 1, activation_bits).sum(axis=(1, 2), dtype=np.int64)
+            total += np.clip(slowest, 1, bits).sum(axis=(1, 2), dtype=np.int64)
         return total * (self._filter_sets(layer) * plane)
 
     def bound_cycles(self, layer: Layer, widths: BitWidths) -> int:
@@ -118,5 +123,6 @@ def finish_of_staggered(steps: Int64Array, columns: int) -> Int64Array:
 
 
 def _is_fully_connected(layer: Layer) -> bool:
-    """Whether there is one window; a linear layer on several tokens has one per token, like a 1x1 convolution."""
-    return layer.kind == "linear" and layer.output_positions == 1
+    """Whether a layer is a 1x1 convolution on a 1x1 map; a linear layer on several tokens is one on a wider map."""
+    sizes = layer.kernel_height * layer.kernel_width * layer.input_height * layer.input_width
+    return sizes * layer.output_positions * layer.groups == 1

@@ -13,7 +13,7 @@ from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer
 from bitmixer.operands import SiteOperands
 from hwsim.cost.arrays.base import Int64Array, check_positive
-from hwsim.cost.arrays.valued.base import Integers, check_shapes, split
+from hwsim.cost.arrays.valued.base import Integers, check_range, check_shapes, split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,15 @@ class WeightGroupArray(ABC):
         """Return the most cycles that any group of ``bits`` takes."""
 
     def cycles(self, layer: Layer, operands: SiteOperands) -> Int64Array:
-        """Return the cycles of each input, shape (inputs,)."""
+        """Return the cycles of each input, shape (inputs,).
+
+        Raises:
+            ConfigurationError: The operands are not of this layer's shape, or weights not of their width in two's
+                complement, as DoReFa's odd codes are not: their planes hold no zeros to skip.
+        """
         check_shapes(layer, operands)
+        highest = 2 ** (operands.widths.weight - 1)
+        check_range(operands, "weights", operands.weights, -highest, max(highest - 1, 1))
         outputs, channels, *kernel = operands.weights.shape
         by_group = operands.weights.reshape(layer.groups, outputs // layer.groups, channels, math.prod(kernel))
         groups = split(by_group.swapaxes(2, 3), 3, self.group)

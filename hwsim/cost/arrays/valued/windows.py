@@ -25,8 +25,9 @@ class Windows:
     Attributes:
         padding: Zeros before the first row and column of the input as it comes.
         fold: Rows and columns that become channels; (1, 1) where nothing is folded.
+        copies: How many lanes take each channel at once.
         channel_groups: Sets of channels that do not share lanes.
-        group_channels: Channels of each.
+        group_channels: Channels of each, after folding and copying.
     """
 
     padding: tuple[int, int]
@@ -35,6 +36,7 @@ class Windows:
     stride: tuple[int, int]
     dilation: tuple[int, int]
     output: tuple[int, int]
+    copies: int
     channel_groups: int
     group_channels: int
 
@@ -43,8 +45,10 @@ class Windows:
         """Return the windows of a layer."""
         folds = layer.input_channels == FOLDED_CHANNELS and layer.groups == 1 and layer.dilation == (1, 1)
         rows, columns = fold = layer.stride if folds else (1, 1)
-        # Depthwise channels share lanes: each lane works for an output channel of its own.
-        groups = 1 if is_depthwise(layer) else layer.groups
+        depthwise = is_depthwise(layer)
+        groups = 1 if depthwise else layer.groups
+        # In a depthwise layer each lane works for an output channel of its own.
+        copies = layer.output_channels // layer.groups if depthwise else 1
         return cls(
             padding=layer.padding,
             fold=fold,
@@ -52,8 +56,9 @@ class Windows:
             stride=(1, 1) if folds else layer.stride,
             dilation=layer.dilation,
             output=(layer.output_height, layer.output_width),
+            copies=copies,
             channel_groups=groups,
-            group_channels=layer.input_channels // groups * rows * columns,
+            group_channels=layer.input_channels // groups * copies * rows * columns,
         )
 
     def lanes_of(self, activations: Integers, lanes: int) -> Integers:
@@ -68,6 +73,7 @@ class Windows:
         """
         for axis in (0, 1):
             activations = self._framed(activations, axis)
+        activations = activations.repeat(self.copies, axis=1)
         inputs, channels, height, width = activations.shape
         rows, columns = self.fold
         folded = activations.reshape(inputs, channels, height // rows, rows, width // columns, columns)
@@ -105,5 +111,5 @@ class Windows:
 
 
 def is_depthwise(layer: Layer) -> bool:
-    """Whether each group has one input and one output channel."""
-    return layer.groups > 1 and layer.groups == layer.input_channels == layer.output_channels
+    """Whether each of several groups has one input channel."""
+    return layer.groups > 1 and layer.groups == layer.input_channels
