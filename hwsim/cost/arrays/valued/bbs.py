@@ -21,16 +21,17 @@ class BitVert(WeightGroupArray):
     Published: weights are in two's complement. A column with more ones than zeros is inverted, and what it adds is
     subtracted from the sum of the activations, so that never more than half of a group's bits are effectual; a unit has
     half as many bit multipliers as weights, and a column takes one cycle. Columns below the sign column that repeat it
-    for the whole group are redundant and left out, up to a number that the group's two-bit header can tell: 3.
+    for the whole group are redundant and left out.
 
     Our reading: a column of n effectual bits takes ceil(n / multipliers) cycles, at least one, as its sum of
-    activations must be added even where no bit is effectual. Sub-groups that choose for themselves are not modelled:
-    with half as many multipliers as weights they take the same cycles. Zeros that fill a group count as its zeros.
-    Binary pruning, which changes weights, is not done: outputs would no longer be the network's.
+    activations must be added even where no bit is effectual. At most 3 redundant columns are left out. Sub-groups that
+    choose for themselves are not modelled: with half as many multipliers as weights they take the same cycles. Zeros
+    that fill a group count as its zeros. Binary pruning, which changes weights, is not done: outputs would no longer be
+    the network's.
 
     Attributes:
         multipliers: Bit multipliers of one unit; published: ``group`` / 2.
-        redundant_columns: Most columns that a group can leave out; published: 3.
+        redundant_columns: Most columns that a group can leave out.
 
     Raises:
         ConfigurationError: A parameter is not a whole number from 1 (``redundant_columns`` may be 0).
