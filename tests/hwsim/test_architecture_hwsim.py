@@ -59,6 +59,18 @@ def test_only_the_report_draws() -> None:
     assert all(name.startswith("report/") for name in found)
 
 
+def test_only_circuits_know_amaranth() -> None:
+    found = importers("amaranth")
+    assert "rtl/dot_product.py" in found
+    assert all(name.startswith("rtl/") for name in found)
+    assert {name for name in importers("hwsim.rtl") if not name.startswith("rtl/")} == {"cli.py"}
+
+
+def test_circuits_know_nothing_of_runs() -> None:
+    users = importers("hwsim.simulation", "hwsim.plant", "hwsim.controllers", "hwsim.config", "hwsim.pipeline")
+    assert not [name for name in users if name.startswith("rtl/")]
+
+
 def test_controllers_cannot_reach_simulation_or_plant() -> None:
     forbidden = importers("hwsim.simulation", "hwsim.plant", "hwsim.device", "hwsim.records")
     assert "pipeline.py" in forbidden

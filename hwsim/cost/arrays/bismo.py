@@ -15,7 +15,8 @@ class Bismo:
 
     In each cycle, ``rows`` x ``columns`` dot-product units multiply ``depth`` bits of a weight plane with
     ``depth`` bits of an activation plane (AND, popcount, shift, add). Cycles are the lower bound of the
-    execute stage: the three decoupled stages overlap, the pipeline's fill per instruction is left out.
+    execute stage: the three decoupled stages overlap, the pipeline's fill per instruction is left out
+    (``hwsim.rtl.dot_product.PIPELINE_LATENCY``; the circuit in ``hwsim.rtl`` is held against these cycles).
 
     Attributes:
         rows: Dm, output channels at once.
