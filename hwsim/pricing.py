@@ -82,13 +82,8 @@ def price(
 
 def _array(name: str, profile: DeviceProfile, sets: Sequence[str]) -> ArrayModel:
     """Return an array model with the profile's parameters, where it is the profile's, changed by ``sets``."""
-    parameters = array_parameters(profile) if name == profile.array.kind else {}
-    for item in sets:
-        key, equals, value = item.partition("=")
-        if not equals or not value.isdecimal():
-            raise ConfigurationError(f"--set {item}: expected PARAMETER=WHOLE NUMBER, for example rows=16")
-        parameters[key] = int(value)
-    return arrays.build(name, **parameters)
+    defaults = array_parameters(profile) if name == profile.array.kind else {}
+    return arrays.build(name, **{**defaults, **arrays.parse_parameters(name, sets)})
 
 
 def _priced_widths(graph: LayerGraph, widths: Widths) -> Iterator[tuple[Layer, BitWidths, int]]:

@@ -9,10 +9,11 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bitmixer.graph import Layer
+from bitmixer.graph import NETWORK_INPUT, Layer
 from hwsim.errors import ConfigurationError
 
 Int64Array = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 def layer_column(layers: Sequence[Layer], attribute: str, trailing_axes: int) -> Int64Array:
@@ -28,33 +29,53 @@ class LayerShapes:
     Every array has shape [site, 1, ...]: the sites first, then one axis of length 1 for each axis of bits.
 
     Attributes:
+        names: The layers' names, for messages.
+        reads_network_input: Whether a layer is a convolution of the network's input.
         inputs_per_frame: Inputs that a layer processes under one fetch of its weights.
     """
 
+    names: tuple[str, ...]
     input_channels: Int64Array
     output_channels: Int64Array
     kernel_height: Int64Array
     kernel_width: Int64Array
-    stride: Int64Array
+    stride_height: Int64Array
+    stride_width: Int64Array
     groups: Int64Array
+    input_height: Int64Array
+    input_width: Int64Array
     output_height: Int64Array
     output_width: Int64Array
+    reads_network_input: BoolArray
     inputs_per_frame: int
 
     @classmethod
     def of(cls, layers: Sequence[Layer], *, inputs_per_frame: int, trailing_axes: int) -> LayerShapes:
         """Collect the geometry of ``layers``, with ``trailing_axes`` axes left free for bit-widths."""
+        axes = (-1, *(1,) * trailing_axes)
+        strides = np.array([layer.stride for layer in layers], dtype=np.int64)
+        first = [layer.kind == "convolution" and NETWORK_INPUT in layer.producers for layer in layers]
         return cls(
+            names=tuple(layer.name for layer in layers),
             input_channels=layer_column(layers, "input_channels", trailing_axes),
             output_channels=layer_column(layers, "output_channels", trailing_axes),
             kernel_height=layer_column(layers, "kernel_height", trailing_axes),
             kernel_width=layer_column(layers, "kernel_width", trailing_axes),
-            stride=layer_column(layers, "stride", trailing_axes),
+            stride_height=strides[:, 0].reshape(axes),
+            stride_width=strides[:, 1].reshape(axes),
             groups=layer_column(layers, "groups", trailing_axes),
+            input_height=layer_column(layers, "input_height", trailing_axes),
+            input_width=layer_column(layers, "input_width", trailing_axes),
             output_height=layer_column(layers, "output_height", trailing_axes),
             output_width=layer_column(layers, "output_width", trailing_axes),
+            reads_network_input=np.array(first).reshape(axes),
             inputs_per_frame=inputs_per_frame,
         )
+
+    @property
+    def group_inputs(self) -> Int64Array:
+        """Input channels of one group."""
+        return self.input_channels // self.groups
 
     @property
     def group_outputs(self) -> Int64Array:
@@ -64,7 +85,7 @@ class LayerShapes:
     @property
     def reduction(self) -> Int64Array:
         """K of the matrix product: products summed into one result."""
-        return self.kernel_height * self.kernel_width * (self.input_channels // self.groups)
+        return self.kernel_height * self.kernel_width * self.group_inputs
 
     @property
     def positions(self) -> Int64Array:
@@ -97,17 +118,45 @@ class ArrayModel(Protocol):
         ...
 
 
-def ceil_divide(dividend: Int64Array, divisor: int) -> Int64Array:
+def ceil_divide(dividend: Int64Array, divisor: int | Int64Array) -> Int64Array:
     """Return the quotient of whole numbers, rounded up."""
     return -(-dividend // divisor)
 
 
+MAX_PARAMETER = 10**9
+
+
 def check_positive(array: str, **parameters: object) -> None:
-    """Check that an array's parameters are whole numbers from 1.
+    """Check that an array's parameters are whole numbers from 1 to ``MAX_PARAMETER``.
 
     Raises:
         ConfigurationError: One is not.
     """
     for name, value in parameters.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"array {array}: {name} = {value!r}: expected a whole number, 1 or more")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_PARAMETER:
+            raise ConfigurationError(
+                f"array {array}: {name} = {value!r}: expected a whole number from 1 to {MAX_PARAMETER}"
+            )
+
+
+def check_bits(array: str, shapes: LayerShapes, what: str, bits: Int64Array, *, maximum: int) -> None:
+    """Check that an array can do the bits that it is asked for.
+
+    Args:
+        array: Its name.
+        shapes: The layers.
+        what: Whose bits: ``weights`` or ``activations``.
+        bits: They broadcast against the arrays of ``shapes``.
+        maximum: The most that the array can do.
+
+    Raises:
+        ConfigurationError: It cannot; names the first such layer where ``bits`` are given layer by layer.
+    """
+    wrong = bits[bits > maximum]
+    if wrong.size:
+        by_layer = bits.ndim == shapes.groups.ndim and len(bits) == len(shapes.names)
+        where = f"layer {shapes.names[int(np.argwhere(bits > maximum)[0, 0])]!r}: " if by_layer else ""
+        raise ConfigurationError(
+            f"array {array}: {where}{int(wrong[0])}-bit {what}: it does at most {maximum} bits; "
+            "lower them, or choose another array"
+        )
