@@ -222,7 +222,10 @@ def cost(
     ] = False,
     assignment: Annotated[Path | None, typer.Option(help="With --network: widths per layer (JSON).")] = None,
     inputs: Annotated[int, typer.Option(min=1, help="Inputs per frame, with --network.")] = 1,
-    profile: Annotated[str, typer.Option(help="Device profile: memory, energy, clock.")] = "bismo_pynq_z1",
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Device profile: memory, energy, clock [bismo_pynq_z1, or the array's own]."),
+    ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Array parameter: rows=16.")] = None,
 ) -> None:
     """Print cycles, traffic and energy per layer as CSV."""

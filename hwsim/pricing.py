@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from bitmixer.assignment_file import load_assignment
 from bitmixer.bitwidths import BitWidths
@@ -15,9 +17,11 @@ from bitmixer.graph import Layer, LayerGraph
 from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.config.profile import DeviceProfile, load_profile
 from hwsim.cost import CostTable, arrays, layer_csv
-from hwsim.cost.arrays import ArrayModel
+from hwsim.cost.arrays import ArrayModel, LayerShapes, SchedulingArray
 from hwsim.device import array_parameters, build_device
 from hwsim.errors import ConfigurationError
+
+DEFAULT_PROFILE = "bismo_pynq_z1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +52,13 @@ class Widths:
 
 
 def price(
-    array: str, *, layers: Path | None, network: str | None, widths: Widths, inputs: int, profile: str,
+    array: str, *, layers: Path | None, network: str | None, widths: Widths, inputs: int, profile: str | None,
     sets: Sequence[str],
 ) -> str:  # fmt: skip
     """Return CSV, one row per layer, or per layer and widths.
+
+    An array with buffers, DRAM interface and energies of its own is priced with them, others with the memory and the
+    energies of ``profile`` (``DEFAULT_PROFILE`` if ``None``). ``inputs`` is for networks.
 
     Raises:
         ConfigurationError: Neither or both of table and network, more than one choice of widths or one for a table, an
@@ -65,9 +72,13 @@ def price(
         raise ConfigurationError(f"hwsim cost: {widths.options[0]} goes with --network: a layer table holds its widths")
     if len(widths.options) > 1:
         raise ConfigurationError(f"hwsim cost: {' and '.join(widths.options)} exclude one another: give one")
-    loaded = load_profile(profile)
-    device = build_device(loaded)
+    loaded = load_profile(profile or DEFAULT_PROFILE)
     model = _array(array, loaded, sets)
+    if isinstance(model, SchedulingArray):
+        if profile is not None:
+            raise ConfigurationError(f"array {array} has its own memory and energies: leave --profile out")
+        return _scheduled_csv(model, layers, network, widths, inputs)
+    device = build_device(loaded)
     if layers is not None:
         priced = layer_csv.price_layers(
             layers, array=model, memory=device.memory, energy_table=device.energy_table,
@@ -78,6 +89,28 @@ def price(
     graph = find_checkpoint(network).graph
     costs = dataclasses.replace(device, array=model).cost_table(graph, inputs)
     return _network_csv(costs, list(_priced_widths(graph, widths)))
+
+
+def _scheduled_csv(
+    model: SchedulingArray, layers: Path | None, network: str | None, widths: Widths, inputs: int
+) -> str:
+    if layers is not None:
+        return _columns_csv(layer_csv.schedule_layers(layers, model))
+    assert network is not None
+    sites = [(layer, own) for layer, own, _ in _priced_widths(find_checkpoint(network).graph, widths)]
+    weight_bits, activation_bits = np.array([own for _, own in sites], dtype=np.int64).T
+    shapes = LayerShapes.of([layer for layer, _ in sites], inputs_per_frame=inputs, trailing_axes=0)
+    found = model.schedule(shapes, weight_bits, activation_bits)
+    bits = {"weight_bits": weight_bits.tolist(), "activation_bits": activation_bits.tolist()}
+    return _columns_csv({"layer": shapes.names, **bits, **found.columns()})
+
+
+def _columns_csv(columns: Mapping[str, Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return text.getvalue()
 
 
 def _array(name: str, profile: DeviceProfile, sets: Sequence[str]) -> ArrayModel:

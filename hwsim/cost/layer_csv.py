@@ -15,6 +15,7 @@ from bitmixer.bitwidths import BitWidths
 from bitmixer.errors import did_you_mean
 from bitmixer.graph import NETWORK_INPUT, Layer
 from hwsim.cost.arrays.base import ArrayModel, Int64Array, LayerShapes
+from hwsim.cost.arrays.schedule import SchedulingArray
 from hwsim.cost.energy import EnergyTable
 from hwsim.cost.memory import Memory, Traffic, layer_traffic
 from hwsim.errors import ConfigurationError
@@ -29,6 +30,7 @@ SIZES = (
 )
 BITS = ("activation_bits", "weight_bits")
 REQUIRED = ("layer", *SIZES, "macs", *BITS)
+OPTIONAL = ("groups", "flattened_kernel")
 RESULTS = (
     *("compute_cycles", "total_cycles", "total_cycles_with_prefetch", "memory_stall_cycles"),
     *("static_bound_cycles", "value_dependent", "energy_joules", "energy_picojoules"),
@@ -36,7 +38,7 @@ RESULTS = (
     *("weight_buffer_read_bits", "weight_buffer_write_bits"),
     *("activation_buffer_read_bits", "activation_buffer_write_bits"),
     *("output_buffer_read_bits", "output_buffer_write_bits"),
-    *("flattened_kernel", "tile_output_size", "tile_input_channels"),
+    *("tile_output_size", "tile_input_channels"),
 )
 """Columns that simulators add to such tables; they are not read."""
 
@@ -79,12 +81,13 @@ def read_layers(path: Path) -> tuple[Layer, ...]:
 
     The columns are those of ``REQUIRED`` and, if layers have groups, ``groups`` (default 1). ``macs`` must
     be output_height * output_width * kernel_height * kernel_width * input_channels / groups *
-    output_channels. Columns of results (``RESULTS``) are passed over.
+    output_channels. ``flattened_kernel`` is 1 for convolutions of the network's input, which some arrays do in
+    another way; without this column, the first row is taken for one. Columns of results (``RESULTS``) are passed over.
 
     Raises:
         ConfigurationError: The file cannot be read, or is not such a table; says ``file:line:column``.
     """
-    return tuple(_layer(row) for row in _rows(path))
+    return tuple(_layer(row, is_first=position == 0) for position, row in enumerate(_rows(path)))
 
 
 def price_layers(
@@ -118,6 +121,18 @@ def price_layers(
         )
         for position, layer in enumerate(layers)
     ]
+
+
+def schedule_layers(path: Path, array: SchedulingArray) -> dict[str, Sequence[object]]:
+    """Return the table of a layer table on an array with its own memory and energies, column by column.
+
+    Raises:
+        ConfigurationError: The file is not a layer table, or a layer cannot run on the array.
+    """
+    layers = read_layers(path)
+    weight_bits, activation_bits = np.array([layer.allowed[0] for layer in layers], dtype=np.int64).T
+    shapes = LayerShapes.of(layers, inputs_per_frame=1, trailing_axes=0)
+    return {"layer": shapes.names, **array.schedule(shapes, weight_bits, activation_bits).columns()}
 
 
 def to_csv(priced: Iterable[PricedLayer]) -> str:
@@ -168,7 +183,7 @@ def _rows(path: Path) -> list[_Row]:
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
-    known = {*REQUIRED, "groups", *RESULTS}
+    known = {*REQUIRED, *OPTIONAL, *RESULTS}
     position = 1
     for index, name in enumerate(header):
         if name not in known:
@@ -181,7 +196,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         raise ConfigurationError(f"{path}:1:1: missing column {', '.join(missing)}: add it to the header and rows")
 
 
-def _layer(row: _Row) -> Layer:
+def _layer(row: _Row, *, is_first: bool) -> Layer:
     if not row.cells["layer"].strip():
         row.fail("layer", "expected a name, found nothing")
     sizes = {name: row.integer(name, low=0 if name == "padding" else 1, high=MAX_TABLE_ELEMENTS) for name in SIZES}
@@ -191,13 +206,14 @@ def _layer(row: _Row) -> Layer:
             row.fail(name, f"{sizes[name]} channels do not divide into {groups} groups")
     weight, activation = (row.integer(f"{n}_bits", low=1, high=MAX_TABLE_BITS) for n in ("weight", "activation"))
     geometry: dict[str, Any] = {**sizes, **{name: (sizes[name], sizes[name]) for name in ("stride", "padding")}}
+    linear = sizes["input_height"] == sizes["input_width"] == 1
     layer = Layer(
         name=row.cells["layer"].strip(),
-        kind="linear" if sizes["input_height"] == sizes["input_width"] == 1 else "convolution",
+        kind="linear" if linear else "convolution",
         **geometry,
         groups=groups,
         allowed=(BitWidths(weight, activation),),
-        producers=(NETWORK_INPUT,),
+        producers=(NETWORK_INPUT,) if _reads_network_input(row, is_first=is_first, linear=linear) else (),
         consumers=(),
         key_consumer=None,
         is_key_consumer=True,
@@ -208,6 +224,15 @@ def _layer(row: _Row) -> Layer:
     )
     _check_macs(row, layer)
     return layer
+
+
+def _reads_network_input(row: _Row, *, is_first: bool, linear: bool) -> bool:
+    if "flattened_kernel" not in row.cells:
+        return is_first
+    flattened = row.integer("flattened_kernel", low=0, high=1)
+    if flattened and linear:
+        row.fail("flattened_kernel", "1, but a layer on a 1x1 map is fully connected and has no kernel: write 0")
+    return bool(flattened)
 
 
 def _check_macs(row: _Row, layer: Layer) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 from bitmixer.errors import did_you_mean
 from hwsim.cost.arrays.base import ArrayModel, LayerShapes
 from hwsim.cost.arrays.bismo import Bismo
+from hwsim.cost.arrays.bitfusion import BitFusion
 from hwsim.cost.arrays.loom import Loom
+from hwsim.cost.arrays.schedule import Schedule, SchedulingArray
 from hwsim.cost.arrays.stripes import Stripes
 from hwsim.cost.arrays.systolic import Systolic
 from hwsim.cost.arrays.unpu import Unpu
@@ -19,8 +21,11 @@ __all__ = [
     "ARRAYS",
     "ArrayModel",
     "Bismo",
+    "BitFusion",
     "LayerShapes",
     "Loom",
+    "Schedule",
+    "SchedulingArray",
     "Stripes",
     "Systolic",
     "Unpu",
@@ -28,7 +33,7 @@ __all__ = [
     "parse_parameters",
 ]
 
-ARRAYS: dict[str, type[Any]] = {model.name: model for model in (Bismo, Loom, Stripes, Systolic, Unpu)}
+ARRAYS: dict[str, type[Any]] = {model.name: model for model in (Bismo, BitFusion, Loom, Stripes, Systolic, Unpu)}
 """Name -> frozen dataclass whose fields are the array's parameters; each is an ``ArrayModel``."""
 
 
