@@ -243,7 +243,7 @@ def test_bad_questions_end_in_one_line(hwsim: Callable[..., Any], tmp_path: Path
     hwsim("cost", "--array", "bitfusion", "--layers", wide).refused("layer 'conv': 9-bit weights: it does at most 8")
     flat = write(tmp_path, f"{HEADER},flattened_kernel", "fc,64,10,1,1,1,0,1,1,1,1,640,8,8,1")
     hwsim("cost", "--array", "bitfusion", "--layers", flat).refused("layers.csv:2:34: flattened_kernel: 1, but")
-    hwsim("cost", "--array", "systolic", "--set", "dataflow=ss", "--layers", table).refused("did you mean 'os'")
+    hwsim("cost", "--array", "systolic", "--set", "dataflow=ss", "--layers", table).refused("dataflow = 'ss': Known: os, ws")
 
 
 def test_the_array_needs_no_parameters() -> None:
