@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import NETWORK_INPUT, Layer
+from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.cost import arrays
 from hwsim.cost.arrays import BitFusion, LayerShapes
 from hwsim.errors import ConfigurationError
@@ -243,7 +245,16 @@ def test_bad_questions_end_in_one_line(hwsim: Callable[..., Any], tmp_path: Path
     hwsim("cost", "--array", "bitfusion", "--layers", wide).refused("layer 'conv': 9-bit weights: it does at most 8")
     flat = write(tmp_path, f"{HEADER},flattened_kernel", "fc,64,10,1,1,1,0,1,1,1,1,640,8,8,1")
     hwsim("cost", "--array", "bitfusion", "--layers", flat).refused("layers.csv:2:34: flattened_kernel: 1, but")
-    hwsim("cost", "--array", "systolic", "--set", "dataflow=ss", "--layers", table).refused("dataflow = 'ss': Known: os, ws")
+    answer = hwsim("cost", "--array", "systolic", "--set", "dataflow=ss", "--layers", table)
+    answer.refused("array systolic: dataflow = 'ss': Known: os, ws")
+
+
+def test_all_pairs_of_widths_are_searched_in_half_a_second() -> None:
+    widths = np.array([2, 3, 4, 6, 8])
+    shapes = LayerShapes.of(find_checkpoint("resnet18").graph.layers, inputs_per_frame=1, trailing_axes=2)
+    start = time.process_time()
+    BitFusion().schedule(shapes, widths[:, None], widths)
+    assert time.process_time() - start < 0.5
 
 
 def test_the_array_needs_no_parameters() -> None:
