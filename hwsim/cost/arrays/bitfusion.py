@@ -219,10 +219,10 @@ class BitFusion:
         self, compute: Int64Array, reads: Mapping[str, Int64Array], bits: Mapping[str, Int64Array]
     ) -> Float64Array:
         """Return the energy; ``reads`` are the array's, ``bits`` those that cross the DRAM interface, one way."""
-        joules: Float64Array = compute * (UNIT_CYCLE_JOULES * self.rows * self.columns)
+        joules = compute.astype(np.float64) * (UNIT_CYCLE_JOULES * self.rows * self.columns)
         for buffer, (read, write) in BUFFER_BIT_JOULES.items():
             # Partial results are read and written by the array, and go out and come back from DRAM.
             both = buffer == "output"
-            joules = joules + reads[buffer] * (read + write if both else read)
-            joules = joules + bits[buffer] * ((2 * DRAM_BIT_JOULES + read if both else DRAM_BIT_JOULES) + write)
+            joules += reads[buffer] * (read + write if both else read)
+            joules += bits[buffer] * ((2 * DRAM_BIT_JOULES + read if both else DRAM_BIT_JOULES) + write)
         return joules
