@@ -69,7 +69,9 @@ def parse_parameters(name: str, settings: Iterable[str]) -> dict[str, object]:
         key, _, value = setting.partition("=")
         worded = key in fields and fields[key].type != "int"
         if not value or not (worded or (value.isascii() and value.isdecimal() and len(value) < 19)):
-            expected = "PARAMETER=WORD" if worded else "PARAMETER=WHOLE NUMBER, for example rows=16"
+            expected = (
+                "PARAMETER=WORD" if worded else "PARAMETER=WHOLE NUMBER of at most 18 digits, for example rows=16"
+            )
             raise ConfigurationError(f"--set {setting}: expected {expected}")
         parameters[key] = value if worded else int(value)
     return parameters
