@@ -44,14 +44,19 @@ def modelled_cycles(array: Bismo, weights: BitMatrix, activations: BitMatrix) ->
     """Return what the cost model says of the product as a pointwise convolution."""
     one = np.ones(1, dtype=np.int64)
     shapes = LayerShapes(
+        names=("product",),
         input_channels=one * weights.values.shape[1],
         output_channels=one * len(weights.values),
         kernel_height=one,
         kernel_width=one,
-        stride=one,
+        stride_height=one,
+        stride_width=one,
         groups=one,
+        input_height=one * len(activations.values),
+        input_width=one,
         output_height=one * len(activations.values),
         output_width=one,
+        reads_network_input=one == 0,
         inputs_per_frame=1,
     )
     return int(array.compute_cycles(shapes, one * weights.bits, one * activations.bits)[0])
