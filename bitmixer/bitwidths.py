@@ -5,16 +5,20 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 
-from bitmixer.errors import BitWidthError, UnknownSiteError, did_you_mean
+from bitmixer.errors import BitWidthError, DatapathError, UnknownSiteError, did_you_mean
 
 MAX_BITS = 8
 
 NormKey = Literal["transition", "producer", "shared"]
 """What chooses a norm: its producer's and its key consumer's bits, its producer's alone, or nothing."""
+
+Datapath = Literal["bit_parallel", "bit_serial"]
+"""How integer codes are multiplied: as whole numbers, or plane by plane with AND, popcount and shift-add. Both give the
+same accumulators."""
 
 WeightCodes = Literal["nested", "truncated", "independent"]
 """What a width's weight codes are: leading planes of the stored codes and a carry from the next plane; leading
@@ -34,6 +38,19 @@ class BitWidths(NamedTuple):
     def tied(cls, bits: int) -> BitWidths:
         """Return the same width for weights and activations."""
         return cls(bits, bits)
+
+
+def checked_datapath(name: str) -> Datapath:
+    """Return the datapath of this name.
+
+    Raises:
+        DatapathError: There is none.
+    """
+    known: tuple[Datapath, ...] = get_args(Datapath)
+    for datapath in known:
+        if datapath == name:
+            return datapath
+    raise DatapathError(f"unknown datapath {name!r}: {did_you_mean(name, known)}")
 
 
 def checked_bits(bits: Sequence[int]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bitmixer.bitwidths import checked_datapath
 from bitmixer.data_folder import use_data_root
 from bitmixer.errors import BitmixerError, BitWidthError, DataError
 
@@ -130,6 +131,9 @@ def evaluate(
     assignment: Annotated[
         Path | None, typer.Option(help="Also measure this one: JSON, site -> [weight bits, activation bits].")
     ] = None,
+    datapath: Annotated[
+        str, typer.Option(help="How codes are multiplied: bit_parallel, or bit_serial (same results, plane by plane).")
+    ] = "bit_parallel",
     threads: Threads = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -141,6 +145,7 @@ def evaluate(
     from bitmixer.networks import find_checkpoint, load_network
     from bitmixer.networks.checkpoint import require_weights
 
+    multiplied = checked_datapath(datapath)
     checkpoint = find_checkpoint(name)
     require_weights(checkpoint)
     chosen = _data_of(checkpoint, data)
@@ -164,6 +169,7 @@ def evaluate(
             random_assignments=random,
             seed=seed,
             assignment=assigned,
+            datapath=multiplied,
             progress=report,
         ).as_dict()
     if as_json:

@@ -50,6 +50,10 @@ class DocumentError(BitmixerError):
     """Raised when a document that a person wrote (recipe, scenario, profile) cannot be read or is invalid."""
 
 
+class DatapathError(BitmixerError):
+    """Raised when a datapath does not exist, or codes are not those that bit planes were asked to hold."""
+
+
 class InterchangeError(BitmixerError):
     """Raised when a file of another format cannot be read or written."""
 

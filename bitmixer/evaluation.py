@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bitmixer.bitwidths import BitAssignment
+from bitmixer.bitwidths import BitAssignment, Datapath
 from bitmixer.data import load_data, require_shape
 from bitmixer.execution import run
 from bitmixer.graph import LayerGraph
@@ -66,6 +66,7 @@ def evaluate(
     random_assignments: int = 0,
     seed: int = 0,
     assignment: BitAssignment | None = None,
+    datapath: Datapath = "bit_parallel",
     progress: Callable[[str], None] = lambda step: None,
 ) -> Evaluation:
     """Measure a network on the test split of ``data``.
@@ -77,16 +78,19 @@ def evaluate(
         random_assignments: Random per-layer assignments to try.
         seed: Seed of these.
         assignment: One more to try.
+        datapath: How codes are multiplied; it does not show in the result.
         progress: Called with what was done, once per assignment.
 
     Raises:
         DataError: The data name is unknown, or its inputs are of another shape than the network's.
+        DatapathError: There is no such datapath.
+        MissingExtraError: The extra of the datapath is not installed.
     """
     require_shape(data, graph.input_shape, graph.network)
     inputs, labels = load_data(data)
 
     def accuracy(assignment: BitAssignment) -> float:
-        predictions = run(network, inputs, assignment).argmax(dim=1)
+        predictions = run(network, inputs, assignment, datapath=datapath).argmax(dim=1)
         return float((predictions == labels).double().mean())
 
     uniform = {}

@@ -10,7 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from bitmixer.bitwidths import BitAssignment, BitWidths, require_allowed, require_known
+from bitmixer.bitwidths import (
+    BitAssignment,
+    BitWidths,
+    Datapath,
+    checked_datapath,
+    require_allowed,
+    require_known,
+)
 from bitmixer.errors import BitWidthError, QuantizerError
 from bitmixer.layers import MixedLinear, Site, TransitionalNorm
 from bitmixer.network import MetaQuantizedNetwork, transition
@@ -27,9 +34,26 @@ def run(
     assignment: Mapping[str, BitWidths],
     *,
     batch_size: int = BATCH_SIZE,
+    datapath: Datapath = "bit_parallel",
 ) -> Tensor:
-    """Return the logits of all inputs under one assignment, shape (inputs, classes)."""
+    """Return the logits of all inputs under one assignment, shape (inputs, classes).
+
+    Args:
+        network: The network; it is put into evaluation mode.
+        inputs: All inputs.
+        assignment: The widths of every site.
+        batch_size: Inputs that are computed at once; it does not show in the result.
+        datapath: How codes are multiplied; ``bit_serial`` takes longer, needs the extra ``kernels``, and gives the
+            same bits.
+
+    Raises:
+        UnknownSiteError: A name is unknown, or a site is missing.
+        BitWidthError: A site does not allow its widths.
+        DatapathError: There is no such datapath, or it meets a value that is no number.
+        MissingExtraError: The extra of the datapath is not installed.
+    """
     network.eval()
+    network.use_datapath(datapath)
     network.assign(assignment)
     return torch.cat([network(batch) for batch in torch.split(inputs, batch_size)])
 
@@ -68,10 +92,15 @@ class StepwiseRun:
     Args:
         network: The network; it is put into evaluation mode.
         inputs: A batch of inputs.
+        datapath: How codes are multiplied, as in :func:`run`.
+
+    Raises:
+        DatapathError: There is no such datapath.
     """
 
-    def __init__(self, network: MetaQuantizedNetwork, inputs: Tensor) -> None:
+    def __init__(self, network: MetaQuantizedNetwork, inputs: Tensor, *, datapath: Datapath = "bit_parallel") -> None:
         self._network = network.eval()
+        self._datapath = checked_datapath(datapath)
         self._inputs = inputs
         self._sites = {site.name: site for site in network.sites}
         self._widths = _Committed()
@@ -142,7 +171,7 @@ class StepwiseRun:
             UnknownSiteError: The network has no such site.
             BitWidthError: A site does not allow its widths.
         """
-        branched = StepwiseRun(self._network, self._inputs)
+        branched = StepwiseRun(self._network, self._inputs, datapath=self._datapath)
         for site, widths in {**self._widths, **changes}.items():
             branched.commit(site, widths)
         for node in self._network.body.graph.nodes:  # operands come before their users
@@ -193,6 +222,7 @@ class StepwiseRun:
         assert module is not None
         if isinstance(module, Site):
             module.widths = BitWidths(*self._key(node))
+            module.datapath = self._datapath
         elif isinstance(module, TransitionalNorm):
             module.select(*self._key(node))
         return module(*arguments, **keywords)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, fx, nn
 
-from bitmixer.bitwidths import BitAssignment, BitWidths, WidthsLike
+from bitmixer.bitwidths import BitAssignment, BitWidths, Datapath, WidthsLike, checked_datapath
 from bitmixer.layers import ExactReduction, Site, StoredTensor, TransitionalNorm
 from bitmixer.quantizers import Quantization
 
@@ -114,6 +114,16 @@ class MetaQuantizedNetwork(nn.Module):
             site.layer.widths = checked[site.name]
         for norm, producer, consumer in self._norms:
             norm.select(*transition(checked, producer, consumer))
+
+    def use_datapath(self, datapath: Datapath) -> None:
+        """Choose how every site multiplies its codes in evaluation.
+
+        Raises:
+            DatapathError: There is no such datapath.
+        """
+        checked = checked_datapath(datapath)
+        for site in self.sites:
+            site.layer.datapath = checked
 
     def quantize(self, *, weights: bool = True, activations: bool = True) -> None:
         """Turn quantisers on or off. Stored tensors count as activations."""

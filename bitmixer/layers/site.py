@@ -10,7 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitmixer.bitwidths import BitWidths
+from bitmixer.bitwidths import BitWidths, Datapath
+from bitmixer.errors import DatapathError
+from bitmixer.kernels import BitPlanes, popcount_product
+from bitmixer.kernels import layers as bit_serial
+from bitmixer.kernels.bit_planes import Codes, Integers
 from bitmixer.layers.stored_tensor import StoredTensor
 from bitmixer.quantizers import NESTED, Quantization
 
@@ -55,6 +59,7 @@ class Site(nn.Module, ABC):
         self.bias = bias
         self.allowed = allowed
         self.widths = max(allowed)
+        self.datapath: Datapath = "bit_parallel"
         self.quantize_weights = False
         self.quantize_activations = False
         self.calibrating = False
@@ -72,10 +77,13 @@ class Site(nn.Module, ABC):
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Multiply inputs with weights, as the original layer does."""
 
+    @abstractmethod
+    def bit_serial_product(self, codes: Codes, weight: Codes) -> Integers:
+        """Multiply the same codes plane by plane."""
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's result at the current widths."""
-        self.activation_quantizer.bits = self.widths.activation
-        self.weight_quantizer.bits = self.widths.weight
+        self.set_quantizers()
         if self.calibrating:
             self.activation_quantizer.calibrate(x)
         if self.quantize_weights and self.quantize_activations and not self.training:
@@ -85,29 +93,49 @@ class Site(nn.Module, ABC):
         weight = self.weight_quantizer(self.weight) if self.quantize_weights else self.weight
         return self.product(x, weight, self.bias)
 
+    def set_quantizers(self) -> None:
+        """Set both quantisers to the current widths."""
+        self.activation_quantizer.bits = self.widths.activation
+        self.weight_quantizer.bits = self.widths.weight
+
     @torch.no_grad()
     def accumulators(self, x: Tensor) -> Tensor:
-        """Return the exact integer sums of products of codes, before any scaling, held as floats."""
+        """Return the exact integer sums of products of codes, before any scaling, held as floats.
+
+        Raises:
+            DatapathError: On the bit-serial datapath, for values that are no numbers.
+        """
         weight, codes = self.operands(x)
-        return self.product(codes.to(weight.dtype), weight, None)
+        if self.datapath == "bit_parallel":
+            return self.product(codes.to(weight.dtype), weight, None)
+        sums = self.bit_serial_product(_whole_numbers(codes), _whole_numbers(weight))
+        return torch.from_numpy(sums).to(weight)
 
     @torch.no_grad()
     def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the integer codes of the weights and of an input at the current widths, held as floats."""
-        self.activation_quantizer.bits = self.widths.activation
-        self.weight_quantizer.bits = self.widths.weight
+        self.set_quantizers()
         return self._weight_codes().codes, self.activation_quantizer.codes(x)
+
+    def scaled(self, accumulators: Tensor) -> Tensor:
+        """Return what sums of products of codes are worth, bias included; they are overwritten."""
+        scale = self._broadcast(self._weight_codes().step) * self.activation_quantizer.step()
+        result = accumulators.mul_(scale)
+        return result if self.bias is None else result.add_(self._broadcast(self.bias))
 
     def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Self:
         self._cached_codes.clear()  # they would stay on the old device, in the old type
         result: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return result
 
+    @property
+    def largest_accumulator(self) -> int:
+        """No accumulator of the current weight width is larger in size."""
+        return int(self._largest_sum(self._weight_codes().codes))
+
     @torch.no_grad()
     def _integer_forward(self, x: Tensor) -> Tensor:
-        scale = self._broadcast(self._weight_codes().step) * self.activation_quantizer.step()
-        result = self.accumulators(x).to(x.dtype).mul_(scale)
-        return result if self.bias is None else result.add_(self._broadcast(self.bias))
+        return self.scaled(self.accumulators(x).to(x.dtype))
 
     def _broadcast(self, per_channel: Tensor) -> Tensor:
         return per_channel.reshape(-1, *([1] * (self.weight.dim() - 2)))
@@ -123,13 +151,25 @@ class Site(nn.Module, ABC):
         return cached
 
     def _exact(self, codes: Tensor) -> Tensor:
-        largest_sum = float(codes.abs().flatten(1).sum(dim=1, dtype=torch.float64).max())
-        largest_sum *= self.activation_quantizer.largest_code
-        return codes if largest_sum < EXACT_IN_FLOAT32 else codes.double()
+        return codes if self._largest_sum(codes) < EXACT_IN_FLOAT32 else codes.double()
+
+    def _largest_sum(self, codes: Tensor) -> float:
+        largest = float(codes.abs().flatten(1).sum(dim=1, dtype=torch.float64).max())
+        return largest * self.activation_quantizer.largest_code
 
     def extra_repr(self) -> str:
         """Describe the site in a printed network."""
         return f"{tuple(self.weight.shape)}, widths={self.widths}"
+
+
+def _threaded_product(a: BitPlanes, b: BitPlanes) -> Integers:
+    return popcount_product(a, b, threads=torch.get_num_threads())
+
+
+def _whole_numbers(codes: Tensor) -> Codes:
+    if codes.isnan().any():
+        raise DatapathError("a value that is no number has no bits: look for it in the inputs and the weights")
+    return codes.to("cpu", torch.int16).numpy()
 
 
 class MixedConvolution(Site):
@@ -157,6 +197,20 @@ class MixedConvolution(Site):
         thinned = any(stored.thins for stored in self.stored_inputs)
         return convolve(x, weight, bias, 1 if thinned else self.stride, self.padding, self.dilation, self.groups)
 
+    def bit_serial_product(self, codes: Codes, weight: Codes) -> Integers:
+        """Convolve plane by plane."""
+        return bit_serial.convolve(
+            codes,
+            weight,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            input_format=self.activation_quantizer.code_format,
+            weight_format=self.weight_quantizer.code_format,
+            product=_threaded_product,
+        )
+
 
 class MixedLinear(Site):
     """A linear layer whose widths can be switched."""
@@ -174,3 +228,13 @@ class MixedLinear(Site):
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Multiply."""
         return F.linear(x, weight, bias)
+
+    def bit_serial_product(self, codes: Codes, weight: Codes) -> Integers:
+        """Multiply plane by plane."""
+        return bit_serial.multiply(
+            codes,
+            weight,
+            input_format=self.activation_quantizer.code_format,
+            weight_format=self.weight_quantizer.code_format,
+            product=_threaded_product,
+        )

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from bitmixer.kernels import CodeFormat
+
 
 class Coded(NamedTuple):
     """A quantised tensor: its values are codes x step.
@@ -43,6 +45,11 @@ class Quantizer(nn.Module, ABC):
     @abstractmethod
     def encode(self, x: Tensor) -> Coded:
         """Return the codes of ``x`` at the current width and their step, outside of any gradient."""
+
+    @property
+    @abstractmethod
+    def code_format(self) -> CodeFormat:
+        """How the codes of the current width are written in bits."""
 
     @abstractmethod
     def calibrate(self, x: Tensor) -> None:

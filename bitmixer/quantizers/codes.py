@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bitmixer.kernels import CodeFormat
+
 
 def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
     """Return the lowest and the highest code of ``bits``.
@@ -19,6 +21,13 @@ def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
     if not signed:
         return 0, 2**bits - 1
     return (-1, 1) if bits == 1 else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def code_format(bits: int, *, signed: bool) -> CodeFormat:
+    """Return how codes of ``bits`` are written."""
+    if not signed:
+        return CodeFormat(bits=bits, encoding="unsigned")
+    return CodeFormat(bits=bits, encoding="bipolar" if bits == 1 else "twos_complement")
 
 
 def covered_range(bits: int, *, signed: bool) -> tuple[int, int]:

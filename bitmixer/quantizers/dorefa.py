@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bitmixer.kernels import CodeFormat
 from bitmixer.quantizers.base import Coded, Quantizer
 
 
@@ -66,6 +67,11 @@ class DoReFaWeightQuantizer(Quantizer):
     def encode(self, x: Tensor) -> Coded:
         """Return the odd codes of the weights at the current width and the value of half a cell."""
         return self._encoded(self._squeezed(x.detach()))
+
+    @property
+    def code_format(self) -> CodeFormat:
+        """How the codes of the current width are written in bits: every plane stands for -1 or +1."""
+        return CodeFormat(bits=self.bits, encoding="bipolar")
 
     def calibrate(self, x: Tensor) -> None:
         """Do nothing: the weights say it all."""

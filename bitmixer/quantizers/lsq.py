@@ -12,9 +12,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from bitmixer.kernels import CodeFormat
 from bitmixer.quantizers.base import Coded, Quantizer, per_channel_shape
 from bitmixer.quantizers.calibration import best_steps, rows_of, sample
-from bitmixer.quantizers.codes import code_range, covered_range, round_to_codes_
+from bitmixer.quantizers.codes import code_format, code_range, covered_range, round_to_codes_
 from bitmixer.quantizers.learned_step import LearnedStep, Slope
 
 
@@ -64,6 +65,11 @@ class StepQuantizer(Quantizer):
         """Return the codes of ``x`` at the current width and their step."""
         step = per_channel_shape(self.step(), x)
         return Coded(round_to_codes_(x.detach() / step, self.bits, signed=self.signed), step)
+
+    @property
+    def code_format(self) -> CodeFormat:
+        """How the codes of the current width are written in bits."""
+        return code_format(self.bits, signed=self.signed)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from bitmixer.kernels import CodeFormat
 from bitmixer.quantizers.base import Coded, Quantizer, per_channel_shape
 from bitmixer.quantizers.calibration import best_steps, rows_of
-from bitmixer.quantizers.codes import code_range, covered_range, signs
+from bitmixer.quantizers.codes import code_format, code_range, covered_range, signs
 from bitmixer.quantizers.learned_step import LearnedStep
 from bitmixer.quantizers.lsq import lsq_gain
 
@@ -78,6 +79,11 @@ class NestedWeightQuantizer(Quantizer):
         stored_step = self.log_step.detach().exp() if self.highest > 1 else self.step()
         ratio = x.detach() / per_channel_shape(stored_step, x)
         return Coded(nested_codes(ratio, self.bits, self.highest), per_channel_shape(self.step(), x))
+
+    @property
+    def code_format(self) -> CodeFormat:
+        """How the codes of the current width are written in bits."""
+        return code_format(self.bits, signed=True)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:

@@ -119,6 +119,12 @@ def test_evaluate_prints_the_contract(capsys: pytest.CaptureFixture[str]) -> Non
     assert again == out
 
 
+def test_evaluate_on_the_bit_serial_datapath_measures_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = called(capsys, "evaluate", "resnet8_digits", "--datapath", "bit_serial", "--json")
+    assert code == 0
+    assert out == called(capsys, "evaluate", "resnet8_digits", "--json")[1]
+
+
 def test_evaluate_takes_other_data(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = called(capsys, "evaluate", "resnet8_digits", "--data", "digits+noise0.6@1", "--json")
     measured = json.loads(out)
@@ -191,6 +197,10 @@ def test_an_interrupted_training_says_where_it_stopped_and_goes_on(tmp_path: Pat
     ("arguments", "message"),
     [
         (("evaluate", "resnet8_digit"), "did you mean 'resnet8_digits'?"),
+        (
+            ("evaluate", "resnet8_digits", "--datapath", "serial"),
+            "unknown datapath 'serial': did you mean 'bit_serial'?",
+        ),
         (("evaluate", "resnet18"), "geometry without trained weights"),
         (("evaluate", "resnet8_digits", "--data", "mnist"), "did you mean 'mnist5k'?"),
         (("evaluate", "resnet8_digits", "--data", "mnist5k"), "takes (1, 8, 8)"),
