@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitmixer.bitwidths import checked_datapath
 from bitmixer.data_folder import use_data_root
 from bitmixer.errors import BitmixerError, BitWidthError, DataError
 
@@ -142,6 +141,7 @@ def evaluate(
     """Measure a checkpoint's accuracy at every uniform width, and over random per-layer widths."""
     use_data_root(data_root)
     from bitmixer.assignment_file import load_assignment
+    from bitmixer.bitwidths import checked_datapath
     from bitmixer.networks import find_checkpoint, load_network
     from bitmixer.networks.checkpoint import require_weights
 

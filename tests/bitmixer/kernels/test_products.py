@@ -74,7 +74,7 @@ def test_codes_that_do_not_fit_are_refused(code: int, bits: int, encoding: Encod
 
 
 @pytest.mark.parametrize("product", PRODUCTS.values(), ids=PRODUCTS)
-@settings(max_examples=40, deadline=None)  # the first example may compile
+@settings(max_examples=20, deadline=None)  # the first example may compile
 @given(
     shape=st.tuples(st.integers(1, 9), st.integers(1, 6), st.integers(1, 300)),
     left=formats,
