@@ -48,7 +48,7 @@ def collect(runs: Path, *, train: bool) -> None:
             "passes_per_step": max(passes), **checkpoint.metrics,
         }  # fmt: skip
         if name == META:
-            results["search"] = _search(folder)
+            results["search"] = _search(folder, run=train)
         TWIN.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     TWIN.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
@@ -69,13 +69,15 @@ def _shipped() -> dict[str, Any] | None:
     return {"command": f"bitmixer train {SHIPPED}", "device": "CPU", **metrics}
 
 
-def _search(folder: Path) -> dict[str, Any]:
+def _search(folder: Path, *, run: bool) -> dict[str, Any] | None:
     from bitmixer.networks.checkpoint import find_checkpoint
     from bitmixer.search.command import SearchRequest, run_search
 
     kept = folder / "search" / "search.json"
     if kept.is_file():
         found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    elif not run:
+        return None
     else:
         request = SearchRequest(
             checkpoint=find_checkpoint(folder), data="cifar10", budget=BUDGET, method="all", images=SEARCH_IMAGES,
