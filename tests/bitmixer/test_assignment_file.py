@@ -37,7 +37,11 @@ def test_what_is_written_is_read_back(tmp_path: Path, seed: int) -> None:
             r":6:1: site 'stages\.0\.0\.conf1' is not .* did you mean 'stages",
         ),
         ('"stages.0.0.conv1": [\n8,\n8\n]', '"stages.0.0.conv1": [3, 3]', r":6:21: site .* allows w2a2, w4a4, w8a8"),
-        ('"stages.0.0.conv1": [\n8,\n8\n]', '"stages.0.0.conv1": 8', r":6:21: site .*: expected \(weight bits, activ"),
+        (
+            '"stages.0.0.conv1": [\n8,\n8\n]',
+            '"stages.0.0.conv1": 8.5',
+            r":6:21: site .*: expected \(weight bits, activ",
+        ),
         ('"stages.0.0.conv1": [\n8,\n8\n]', '"stages.0.0.conv1": [8.5, 8]', r":6:21: site .*: expected \(weight bits"),
         ('"stages.0.0.conv1": [\n8,\n8\n],\n', "", r"json: site 'stages\.0\.0\.conv1' has no widths"),
         ('"stem"', '"stages.0.0.conv1"', r"key 'stages\.0\.0\.conv1' is given twice"),
