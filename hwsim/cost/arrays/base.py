@@ -30,6 +30,7 @@ class LayerShapes:
 
     Attributes:
         names: The layers' names, for messages.
+        is_dilated: Whether a kernel skips positions.
         reads_network_input: Whether a layer is a convolution of the network's input.
         inputs_per_frame: Inputs that a layer processes under one fetch of its weights.
     """
@@ -46,6 +47,7 @@ class LayerShapes:
     input_width: Int64Array
     output_height: Int64Array
     output_width: Int64Array
+    is_dilated: BoolArray
     reads_network_input: BoolArray
     inputs_per_frame: int
 
@@ -68,6 +70,7 @@ class LayerShapes:
             input_width=layer_column(layers, "input_width", trailing_axes),
             output_height=layer_column(layers, "output_height", trailing_axes),
             output_width=layer_column(layers, "output_width", trailing_axes),
+            is_dilated=np.array([layer.dilation != (1, 1) for layer in layers]).reshape(axes),
             reads_network_input=np.array(first).reshape(axes),
             inputs_per_frame=inputs_per_frame,
         )

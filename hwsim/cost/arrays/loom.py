@@ -15,7 +15,8 @@ class Loom(SerialGrid):
     """Loom (Sharify et al., DAC 2018, arXiv 1706.07853), one bit per step: a step takes w x a cycles.
 
     This is the bound that the declared widths give. The real array trims activations to the longest value of 16
-    windows, and is never slower. The defaults are the paper's: 128 filters x 16 windows of 16 lanes.
+    windows, and is never slower. The default sizes, 128 filters x 16 windows of 16 lanes, are assumed, not read at
+    their source: set your own.
 
     Raises:
         ConfigurationError: A parameter is not a whole number from 1.

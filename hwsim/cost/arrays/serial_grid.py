@@ -93,11 +93,11 @@ def is_depthwise(shapes: LayerShapes) -> BoolArray:
 def _folded(shapes: LayerShapes) -> tuple[Int64Array, Int64Array]:
     """Return the input channels of a group and the kernel area, after folding of the first layer.
 
-    A layer of 3 input channels and a stride is folded space to depth: stride x stride positions become channels, so
-    that more lanes have work, and the kernel shrinks by the stride.
+    A layer of 3 input channels and a stride, not dilated, is folded space to depth: stride x stride positions become
+    channels, so that more lanes have work, and the kernel shrinks by the stride.
     """
     strided = shapes.stride_height * shapes.stride_width
-    folds = (shapes.input_channels == 3) & (shapes.groups == 1) & (strided > 1)
+    folds = (shapes.input_channels == 3) & (shapes.groups == 1) & (strided > 1) & ~shapes.is_dilated
     kernel = ceil_divide(shapes.kernel_height, shapes.stride_height) * ceil_divide(
         shapes.kernel_width, shapes.stride_width
     )

@@ -56,6 +56,7 @@ def modelled_cycles(array: Bismo, weights: BitMatrix, activations: BitMatrix) ->
         input_width=one,
         output_height=one * len(activations.values),
         output_width=one,
+        is_dilated=one == 0,
         reads_network_input=one == 0,
         inputs_per_frame=1,
     )

@@ -10,45 +10,21 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer
 from bitmixer.operands import SiteOperands
-from hwsim.cost.arrays.base import Int64Array, check_positive
+from hwsim.cost.arrays.base import Int64Array, LayerShapes
+from hwsim.cost.arrays.serial_grid import SerialGrid
 from hwsim.cost.arrays.valued.base import Integers, check_range, check_shapes
 from hwsim.cost.arrays.valued.windows import Windows, is_depthwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PalletArray(ABC):
-    """A grid of ``tiles`` tiles of ``rows`` x ``columns`` units, each with ``lanes`` products.
-
-    Groups of a convolution are worked off one after another, each like a layer of its own. A depthwise layer uses
-    the diagonal of one tile: min(lanes, rows) output channels at once.
-
-    Attributes:
-        lanes: Input channels at once.
-        columns: Output positions at once.
-        rows: Output channels of one tile at once.
-        tiles: Tiles, which share activations and differ in output channels.
-
-    Raises:
-        ConfigurationError: A parameter is not a whole number from 1.
-    """
-
-    name: ClassVar[str]
-
-    lanes: int
-    columns: int
-    rows: int
-    tiles: int
-
-    def __post_init__(self) -> None:
-        sizes = {"lanes": self.lanes, "columns": self.columns, "rows": self.rows, "tiles": self.tiles}
-        check_positive(self.name, **sizes)
+class PalletArray(SerialGrid, ABC):
+    """A serial grid whose steps end when the bits that their values need are done."""
 
     @abstractmethod
     def planes(self, values: Integers) -> Integers:
@@ -80,14 +56,9 @@ class PalletArray(ABC):
 
     def bound_cycles(self, layer: Layer, widths: BitWidths) -> int:
         """Return the cycles of one input whose every step needs all activation bits."""
-        step = widths.activation * self.cycles_per_plane(widths)
-        windows, lanes = Windows.of(layer), self._lanes(layer)
-        channel_steps = windows.channel_groups * math.ceil(windows.group_channels / lanes)
-        if _is_fully_connected(layer):
-            steps = np.full((1, channel_steps * self._filter_sets(layer)), step)
-            return int(finish_of_staggered(steps, self.columns)[0])
-        pallets = math.ceil(layer.output_positions / self.columns)
-        return pallets * math.prod(windows.kernel) * channel_steps * self._filter_sets(layer) * step
+        shapes = LayerShapes.of([layer], inputs_per_frame=1, trailing_axes=0)
+        step = np.array([widths.activation * self.cycles_per_plane(widths)])
+        return int(self.serial_cycles(shapes, step)[0])
 
     def _lanes(self, layer: Layer) -> int:
         return min(self.lanes, self.rows) if is_depthwise(layer) else self.lanes
@@ -96,7 +67,7 @@ class PalletArray(ABC):
         """Return how often a group's activations are gone through, for other output channels."""
         if is_depthwise(layer):
             return 1
-        return math.ceil(layer.output_channels // layer.groups / (self.rows * self.tiles))
+        return math.ceil(layer.output_channels // layer.groups / self.filters)
 
 
 def finish_of_staggered(steps: Int64Array, columns: int) -> Int64Array:
