@@ -7,6 +7,7 @@ exact, whatever the batch size, the memory layout or the number of threads. Othe
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ def fixed_point(x: Tensor, fraction_bits: int) -> Tensor:
     return torch.ldexp(torch.ldexp(x.double(), torch.tensor(fraction_bits)).round_(), torch.tensor(-fraction_bits))
 
 
-class ExactReduction(nn.Module):
+class ExactReduction(nn.Module, ABC):
     """Wraps an operation that sums; what it computes in integer evaluation is up to its kind.
 
     Args:
@@ -44,9 +45,9 @@ class ExactReduction(nn.Module):
             return self.operation(*args, **kwargs)
         return self.exact(*args, **kwargs)
 
+    @abstractmethod
     def exact(self, *args: Any, **kwargs: Any) -> Tensor:
         """Compute it in an order-independent way; the arguments are the original's."""
-        raise NotImplementedError
 
 
 class ExactAverage(ExactReduction):

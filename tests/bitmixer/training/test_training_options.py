@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 
 from bitmixer import convert, load_network
 from bitmixer.bitwidths import BitAssignment, BitWidths
-from bitmixer.data import ImageSet, load_image_set
+from bitmixer.data import ImageSet
 from bitmixer.errors import CheckpointError, DataError, TrainingError
 from bitmixer.layers import TransitionalNorm
 from bitmixer.network import MetaQuantizedNetwork
@@ -45,19 +44,6 @@ CONTENT: dict[str, Any] = {
 
 def recipe(**changes: Any) -> Recipe:
     return Recipe.model_validate(CONTENT | changes)
-
-
-def few_images(base: str) -> ImageSet:
-    images = load_image_set(base)
-    return dataclasses.replace(images, train_inputs=images.train_inputs[:160], train_labels=images.train_labels[:160])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_images() -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "load_image_set", few_images)
-        yield
 
 
 def tiny(**options: Any) -> MetaQuantizedNetwork:
@@ -254,19 +240,19 @@ def own_training(**changes: Any) -> Training:
     return Training.model_validate({"seed": 0, "batch_size": 32, "stages": stages} | changes)
 
 
-def test_a_network_of_one_s_own_trains(tmp_path: Path) -> None:
+def test_a_network_of_one_s_own_trains(tmp_path: Path, few_images: ImageSet) -> None:
     torch.manual_seed(0)
     network = convert(Own(), [2, 4], signed_input=False)
-    history = loop.fit(network, few_images("digits"), own_training(), tmp_path)
+    history = loop.fit(network, few_images, own_training(), tmp_path)
     assert [row["epoch"] for row in history] == [1, 2]
     assert history[1]["loss"] < history[0]["loss"]
     assert not network.training
 
 
-def test_a_teacher_that_was_not_given_is_asked_for(tmp_path: Path) -> None:
+def test_a_teacher_that_was_not_given_is_asked_for(tmp_path: Path, few_images: ImageSet) -> None:
     training = own_training(distillation={"teacher": "float"})
     with pytest.raises(TrainingError, match="give it as teacher"):
-        loop.fit(convert(Own(), [2, 4]), few_images("digits"), training, tmp_path)
+        loop.fit(convert(Own(), [2, 4]), few_images, training, tmp_path)
 
 
 # Several processes.
@@ -327,14 +313,14 @@ def test_tensorboard_logs_every_epoch(tmp_path: Path) -> None:
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 2.0), (2, 1.0)]
 
 
-def test_a_folder_belongs_to_one_network_and_its_images(tmp_path: Path) -> None:
+def test_a_folder_belongs_to_one_network_and_its_images(tmp_path: Path, few_images: ImageSet) -> None:
     def train_own(seed: int, images: ImageSet) -> list[dict[str, Any]]:
         torch.manual_seed(seed)
         return loop.fit(convert(Own(), [2, 4], signed_input=False), images, own_training(), str(tmp_path / "own"))
 
-    images = few_images("digits")
-    assert train_own(0, images) == train_own(0, images)
-    for other in ((1, images), (0, dataclasses.replace(images, train_inputs=images.train_inputs * np.float32(0.5)))):
+    assert train_own(0, few_images) == train_own(0, few_images)
+    darker = dataclasses.replace(few_images, train_inputs=few_images.train_inputs * np.float32(0.5))
+    for other in ((1, few_images), (0, darker)):
         with pytest.raises(CheckpointError, match="belongs to another training"):
             train_own(*other)
 
@@ -351,10 +337,9 @@ class Flat(nn.Module):
         return logits
 
 
-def test_features_train_as_well_as_images(tmp_path: Path) -> None:
-    images = few_images("digits")
-    flat = {name: getattr(images, name).reshape(-1, 64) for name in ("train_inputs", "test_inputs")}
-    history = loop.fit(convert(Flat(), [2, 4]), dataclasses.replace(images, **flat), own_training(), tmp_path)
+def test_features_train_as_well_as_images(tmp_path: Path, few_images: ImageSet) -> None:
+    flat = {name: getattr(few_images, name).reshape(-1, 64) for name in ("train_inputs", "test_inputs")}
+    history = loop.fit(convert(Flat(), [2, 4]), dataclasses.replace(few_images, **flat), own_training(), tmp_path)
     assert history[1]["loss"] < history[0]["loss"]
 
 
@@ -378,9 +363,9 @@ def test_wrong_arrays_are_explained(field: str, value: Any, message: str) -> Non
         ImageSet(**{**right, field: value})
 
 
-def test_what_is_not_meta_quantized_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_meta_quantized_is_refused(tmp_path: Path, few_images: ImageSet) -> None:
     with pytest.raises(TrainingError, match="Own is not meta-quantized: give what"):
-        loop.fit(Own(), few_images("digits"), own_training(), tmp_path)  # type: ignore[arg-type]
+        loop.fit(Own(), few_images, own_training(), tmp_path)  # type: ignore[arg-type]
 
 
 def test_a_device_that_is_not_there_is_explained(tmp_path: Path) -> None:

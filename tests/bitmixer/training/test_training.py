@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import torch
 
 from bitmixer import convert, load_network
 from bitmixer.bitwidths import BitAssignment, BitWidths
-from bitmixer.data import ImageSet, load_image_set
 from bitmixer.errors import CheckpointError, DocumentError, TrainingError
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import create
@@ -50,20 +48,6 @@ def written(folder: Path, text: str = RECIPE) -> Path:
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     return load_recipe(written(tmp_path_factory.mktemp("recipe")))
-
-
-def few_images(base: str) -> ImageSet:
-    """Return 160 images to train on; the test split stays whole."""
-    images = load_image_set(base)
-    return dataclasses.replace(images, train_inputs=images.train_inputs[:160], train_labels=images.train_labels[:160])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_images() -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "load_image_set", few_images)
-        yield
 
 
 class InterruptionError(Exception):
