@@ -160,6 +160,28 @@ class ThermalNetwork:
         integral = initial * initial_decay * slowness + within + lasting_in_all
         return shapes @ end, shapes @ integral
 
+    def march(self, rise_kelvin: FloatArray, interval_seconds: float, powers_watts: FloatArray) -> FloatArray:
+        """Return the rise after each of m equal intervals of constant power, exactly.
+
+        Args:
+            rise_kelvin: Rise over ambient at the start [n].
+            interval_seconds: Length of an interval.
+            powers_watts: [m, n].
+
+        Returns:
+            The rise at the ends of the intervals [m, n], in kelvin.
+        """
+        rates, shapes, projection, _ = self.modes
+        gain = np.expm1(interval_seconds * -rates) / -rates
+        decay = np.exp(interval_seconds * -rates)
+        amplitudes = powers_watts @ (shapes * gain)
+        amplitude = projection @ rise_kelvin
+        for gained in amplitudes:
+            amplitude = amplitude * decay
+            amplitude += gained
+            gained[:] = amplitude
+        return np.asarray(amplitudes @ shapes.T)
+
     def step_response(self, node: int, duration_seconds: float) -> tuple[FloatArray, FloatArray]:
         """Return what a watt into ``node`` throughout adds to the rise [n], K/W, and its integral, K s/W."""
         rates, shapes, _, _ = self.modes

@@ -1,0 +1,49 @@
+"""What ``hwsim thermal`` prints: temperatures of HotSpot's inputs as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.hotspot.block_model import thermal_network
+from hwsim.hotspot.configuration import load_configuration
+from hwsim.hotspot.floorplan import load_floorplan
+from hwsim.hotspot.power_trace import load_power_trace
+
+DECIMALS = 9
+
+
+def temperatures_csv(floorplan: Path, configuration: Path, power: Path, *, steady: bool, all_nodes: bool) -> str:
+    """Return temperatures in kelvin as CSV, a column per block in the floorplan's order.
+
+    Args:
+        floorplan: HotSpot's ``.flp``.
+        configuration: HotSpot's ``.config``.
+        power: HotSpot's ``.ptrace``; the power of an interval is constant.
+        steady: One row, at which the trace's mean power leaves; otherwise a row for the end of each interval.
+        all_nodes: Further columns for all nodes under and around the die.
+
+    Raises:
+        ConfigurationError: A file is unreadable or invalid; the message names file, line and column.
+    """
+    plan, settings = load_floorplan(floorplan), load_configuration(configuration)
+    network = thermal_network(plan, settings)
+    blocks = len(plan.blocks)
+    trace = load_power_trace(power, plan.names)
+    watts = np.zeros((len(trace), len(network.nodes)))
+    watts[:, :blocks] = trace
+    if steady:
+        rises = network.steady(watts.mean(axis=0))[None]
+    else:
+        start = np.full(len(network.nodes), settings.init_temp - settings.ambient)
+        rises = network.march(start, settings.sampling_intvl, watts)
+    shown = len(network.nodes) if all_nodes else blocks
+    return _csv(network.nodes[:shown], rises[:, :shown] + settings.ambient)
+
+
+def _csv(names: tuple[str, ...], rows: NDArray[np.float64]) -> str:
+    lines = [",".join(names)]
+    lines += [",".join(f"{value:.{DECIMALS}f}" for value in row) for row in rows.tolist()]
+    return "\n".join(lines) + "\n"
