@@ -19,10 +19,13 @@ from bitmixer.bitwidths import (
     require_known,
 )
 from bitmixer.errors import BitWidthError, QuantizerError
+from bitmixer.kernels.bit_planes import Codes as AnyCodes
 from bitmixer.layers import MixedLinear, Site, TransitionalNorm
+from bitmixer.layers.site import whole_numbers
 from bitmixer.network import MetaQuantizedNetwork, transition
 from bitmixer.operands import Codes, SiteOperands
 from bitmixer.operations import module_of
+from bitmixer.requantization import Accumulators, Chain, chains
 
 BATCH_SIZE = 250
 
@@ -44,7 +47,8 @@ def run(
         assignment: The widths of every site.
         batch_size: Inputs that are computed at once; it does not show in the result.
         datapath: How codes are multiplied; ``bit_serial`` takes longer, needs the extra ``kernels``, and gives the
-            same bits.
+            same bits. It requantises by integer thresholds where the network allows it
+            (:func:`requantization`).
 
     Raises:
         UnknownSiteError: A name is unknown, or a site is missing.
@@ -55,7 +59,35 @@ def run(
     network.eval()
     network.use_datapath(datapath)
     network.assign(assignment)
-    return torch.cat([network(batch) for batch in torch.split(inputs, batch_size)])
+    batches = torch.split(inputs, batch_size)
+    if datapath == "bit_parallel":
+        return torch.cat([network(batch) for batch in batches])
+    return torch.cat(
+        [_committed_run(network, batch, network.assignment, datapath).finish(forget=True) for batch in batches]
+    )
+
+
+def requantization(
+    network: MetaQuantizedNetwork, inputs: Tensor, assignment: Mapping[str, BitWidths]
+) -> dict[str, str]:
+    """Say how the bit-serial datapath leads from each site's accumulators to what follows.
+
+    Args:
+        network: The network; it is put into evaluation mode.
+        inputs: The first of them runs.
+        assignment: The widths of every site.
+
+    Returns:
+        Site -> ``thresholds``, or why its accumulators are scaled to real numbers instead.
+
+    Raises:
+        UnknownSiteError: A name is unknown, or a site is missing.
+        BitWidthError: A site does not allow its widths.
+        MissingExtraError: The extra ``kernels`` is not installed.
+    """
+    stepwise = _committed_run(network, inputs[:1], assignment, "bit_serial")
+    stepwise.finish()
+    return stepwise.requantization
 
 
 def operands(
@@ -70,11 +102,18 @@ def operands(
         BitWidthError: A site does not allow its widths.
         QuantizerError: The network's quantisers are off, so that there are no codes.
     """
-    stepwise = StepwiseRun(network, inputs)
-    for site, widths in BitAssignment(assignment).checked(network.sites).items():
-        stepwise.commit(site, widths)
+    stepwise = _committed_run(network, inputs, assignment, "bit_parallel")
     for named in network.sites:
         yield stepwise.operands(named.name)
+
+
+def _committed_run(
+    network: MetaQuantizedNetwork, inputs: Tensor, assignment: Mapping[str, BitWidths], datapath: Datapath
+) -> StepwiseRun:
+    stepwise = StepwiseRun(network, inputs, datapath=datapath)
+    for site, widths in BitAssignment(assignment).checked(network.sites).items():
+        stepwise.commit(site, widths)
+    return stepwise
 
 
 class _Committed(dict[str, BitWidths]):
@@ -107,6 +146,8 @@ class StepwiseRun:
         self._values: dict[fx.Node, Any] = {}
         self._nodes = {str(node.target): node for node in network.body.graph.nodes if node.op == "call_module"}
         self._output = next(node for node in network.body.graph.nodes if node.op == "output")
+        self._chains = chains(network) if datapath == "bit_serial" else {}
+        self._requantization: dict[str, str] = {}
 
     def commit(self, site: str, widths: BitWidths) -> None:
         """Fix a site's widths; they cannot be changed any more.
@@ -143,22 +184,31 @@ class StepwiseRun:
                 f"site {site!r} has no integer codes while quantisers are off: call network.quantize()"
             )
         node = self._nodes[site]
-        layer.widths = self._widths[site]
-        weights, activations = layer.operands(self._value(node.all_input_nodes[0]))
+        read = self._value(node.all_input_nodes[0])
+        self._switch(node)
+        weights, activations = whole_numbers(layer.weight_codes()), self._codes(layer, read)
         if isinstance(layer, MixedLinear):  # (inputs, tokens, features) -> (inputs, features, tokens)
-            weights = weights.unsqueeze(-1)
-            activations = activations.reshape(len(self._inputs), -1, layer.weight.shape[1]).transpose(1, 2)
+            weights = weights[..., None]
+            activations = activations.reshape(len(self._inputs), -1, layer.weight.shape[1]).swapaxes(1, 2)
         return SiteOperands(
             site=site, widths=layer.widths, weights=_on_a_map(weights), activations=_on_a_map(activations)
         )
 
-    def finish(self) -> Tensor:
+    @property
+    def requantization(self) -> dict[str, str]:
+        """What :func:`requantization` says, of the sites that were computed so far on the bit-serial datapath."""
+        return {site: self._requantization[site] for site in self._sites if site in self._requantization}
+
+    def finish(self, *, forget: bool = False) -> Tensor:
         """Return the logits.
+
+        Args:
+            forget: Let go of every value as soon as nothing waits for it; nothing else can be asked of the run then.
 
         Raises:
             BitWidthError: A site is not committed.
         """
-        result: Tensor = self._value(self._output)
+        result: Tensor = self._value(self._output, forget=forget)
         return result
 
     def branch(self, changes: Mapping[str, BitWidths]) -> StepwiseRun:
@@ -178,6 +228,7 @@ class StepwiseRun:
             kept = all(operand in branched._values for operand in node.all_input_nodes)
             if kept and node in self._values and branched._key(node) == self._key(node):
                 branched._values[node] = self._values[node]
+        branched._requantization.update(self._requantization)  # widths do not show in it
         return branched
 
     def _key(self, node: fx.Node) -> tuple[int, ...]:
@@ -189,8 +240,17 @@ class StepwiseRun:
             return transition(self._widths, *self._network.transitions[str(node.target)])
         return ()
 
+    def _switch(self, node: fx.Node) -> None:
+        """Set what a node computes with to the widths of this run."""
+        module = module_of(node)
+        if isinstance(module, Site):
+            module.widths = BitWidths(*self._key(node))
+            module.datapath = self._datapath
+        elif isinstance(module, TransitionalNorm):
+            module.select(*self._key(node))
+
     @torch.no_grad()
-    def _value(self, node: fx.Node) -> Any:
+    def _value(self, node: fx.Node, *, forget: bool = False) -> Any:
         # Iterative: the way back through many residual blocks is longer than Python's call stack.
         pending = [node]
         while pending:
@@ -200,8 +260,12 @@ class StepwiseRun:
                 pending.extend(missing)
                 continue
             pending.pop()
-            if current not in self._values:
-                self._values[current] = self._compute(current)
+            if current in self._values:
+                continue
+            self._values[current] = self._compute(current)
+            for operand in current.all_input_nodes if forget else ():
+                if all(user in self._values for user in operand.users):
+                    self._values[operand] = None
         return self._values[node]
 
     def _compute(self, node: fx.Node) -> Any:
@@ -218,17 +282,42 @@ class StepwiseRun:
         if node.op == "call_function":
             assert callable(node.target)
             return node.target(*arguments, **keywords)
-        module = module_of(node)
+        return self._called(node, arguments, keywords)
+
+    def _called(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        """Return the result of a module."""
+        module, read = module_of(node), self._values[node.all_input_nodes[0]]
         assert module is not None
-        if isinstance(module, Site):
-            module.widths = BitWidths(*self._key(node))
-            module.datapath = self._datapath
-        elif isinstance(module, TransitionalNorm):
-            module.select(*self._key(node))
+        if isinstance(module, Site) and self._datapath == "bit_serial" and module.multiplies_codes:
+            return self._multiplied(node, module, read)
+        if isinstance(read, Accumulators):
+            return read
+        self._switch(node)
         return module(*arguments, **keywords)
 
+    def _multiplied(self, node: fx.Node, site: Site, read: Tensor | Accumulators) -> Tensor | Accumulators:
+        """Return a site's accumulators where thresholds follow, else what they are worth."""
+        self._switch(node)
+        sums = site.bit_serial_sums(self._codes(site, read))
+        chain = self._chains[str(node.target)]
+        if isinstance(chain, Chain):
+            chain = chain if chain.fits(sums) else f"{chain.between[0].name}: a batch-norm over tokens"
+        self._requantization[str(node.target)] = chain if isinstance(chain, str) else "thresholds"
+        if isinstance(chain, Chain):
+            return Accumulators(sums=sums, chain=chain)
+        return site.scaled(torch.from_numpy(sums).to(read if isinstance(read, Tensor) else site.weight))
 
-def _on_a_map(codes: Tensor) -> Codes:
-    """Return codes as whole numbers of shape (.., channels, height, width); height 1, where they have none."""
-    whole: Codes = codes.cpu().numpy().astype(np.int32)
+    def _codes(self, site: Site, read: Tensor | Accumulators) -> AnyCodes:
+        """Return the codes of what a site reads."""
+        if isinstance(read, Tensor):
+            site.set_quantizers()
+            return whole_numbers(site.activation_quantizer.codes(read))
+        for node in (read.chain.producer, *read.chain.between):  # others may have switched them since
+            self._switch(node)
+        return read.chain.codes(read.sums)
+
+
+def _on_a_map(codes: AnyCodes) -> Codes:
+    """Return codes in shape (.., channels, height, width); height 1, where they have none."""
+    whole: Codes = codes.astype(np.int32)
     return whole if whole.ndim == 4 else whole[:, :, None, :]

@@ -27,6 +27,7 @@ class _WeightCodes(NamedTuple):
 
     codes: Tensor
     step: Tensor
+    largest_sum: int
     version: tuple[int, ...]
 
 
@@ -73,6 +74,11 @@ class Site(nn.Module, ABC):
         """Whether the input is rounded to codes."""
         return self.quantize_activations
 
+    @property
+    def multiplies_codes(self) -> bool:
+        """Whether the layer multiplies integer codes: in evaluation with both quantisers on."""
+        return self.quantize_weights and self.quantize_activations and not self.training
+
     @abstractmethod
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Multiply inputs with weights, as the original layer does."""
@@ -86,7 +92,7 @@ class Site(nn.Module, ABC):
         self.set_quantizers()
         if self.calibrating:
             self.activation_quantizer.calibrate(x)
-        if self.quantize_weights and self.quantize_activations and not self.training:
+        if self.multiplies_codes:
             return self._integer_forward(x)
         if self.quantize_activations:
             x = self.activation_quantizer(x)
@@ -108,20 +114,30 @@ class Site(nn.Module, ABC):
         weight, codes = self.operands(x)
         if self.datapath == "bit_parallel":
             return self.product(codes.to(weight.dtype), weight, None)
-        sums = self.bit_serial_product(_whole_numbers(codes), _whole_numbers(weight))
-        return torch.from_numpy(sums).to(weight)
+        return torch.from_numpy(self.bit_serial_sums(whole_numbers(codes))).to(weight)
+
+    def bit_serial_sums(self, codes: Codes) -> Integers:
+        """Return the sums of products of an input's codes with those of the weights, plane by plane."""
+        return self.bit_serial_product(codes, whole_numbers(self.weight_codes()))
 
     @torch.no_grad()
     def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the integer codes of the weights and of an input at the current widths, held as floats."""
+        return self.weight_codes(), self.activation_quantizer.codes(x)
+
+    def weight_codes(self) -> Tensor:
+        """Return the integer codes of the weights at the current width, held as floats."""
         self.set_quantizers()
-        return self._weight_codes().codes, self.activation_quantizer.codes(x)
+        return self._weight_codes().codes
 
     def scaled(self, accumulators: Tensor) -> Tensor:
         """Return what sums of products of codes are worth, bias included; they are overwritten."""
-        scale = self._broadcast(self._weight_codes().step) * self.activation_quantizer.step()
-        result = accumulators.mul_(scale)
+        result = accumulators.mul_(self.scale())
         return result if self.bias is None else result.add_(self._broadcast(self.bias))
+
+    def scale(self) -> Tensor:
+        """Return what a product of two codes is worth at the current widths; broadcasts against accumulators."""
+        return self._broadcast(self._weight_codes().step) * self.activation_quantizer.step()
 
     def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Self:
         self._cached_codes.clear()  # they would stay on the old device, in the old type
@@ -131,7 +147,7 @@ class Site(nn.Module, ABC):
     @property
     def largest_accumulator(self) -> int:
         """No accumulator of the current weight width is larger in size."""
-        return int(self._largest_sum(self._weight_codes().codes))
+        return self._weight_codes().largest_sum
 
     @torch.no_grad()
     def _integer_forward(self, x: Tensor) -> Tensor:
@@ -146,16 +162,15 @@ class Site(nn.Module, ABC):
         cached = self._cached_codes.get(self.widths.weight)
         if cached is None or cached.version != version:
             codes, step = self.weight_quantizer.encode(self.weight)
-            cached = _WeightCodes(self._exact(codes), step, version)
+            largest = self._largest_sum(codes)
+            exact = codes if largest < EXACT_IN_FLOAT32 else codes.double()
+            cached = _WeightCodes(exact, step, largest, version)
             self._cached_codes[self.widths.weight] = cached
         return cached
 
-    def _exact(self, codes: Tensor) -> Tensor:
-        return codes if self._largest_sum(codes) < EXACT_IN_FLOAT32 else codes.double()
-
-    def _largest_sum(self, codes: Tensor) -> float:
-        largest = float(codes.abs().flatten(1).sum(dim=1, dtype=torch.float64).max())
-        return largest * self.activation_quantizer.largest_code
+    def _largest_sum(self, codes: Tensor) -> int:
+        largest = float(codes.abs().flatten(1).sum(dim=1, dtype=torch.float64).nan_to_num(0.0).max())
+        return int(largest) * self.activation_quantizer.largest_code
 
     def extra_repr(self) -> str:
         """Describe the site in a printed network."""
@@ -166,7 +181,12 @@ def _threaded_product(a: BitPlanes, b: BitPlanes) -> Integers:
     return popcount_product(a, b, threads=torch.get_num_threads())
 
 
-def _whole_numbers(codes: Tensor) -> Codes:
+def whole_numbers(codes: Tensor) -> Codes:
+    """Return codes that are held as floats as integers.
+
+    Raises:
+        DatapathError: One is no number.
+    """
     if codes.isnan().any():
         raise DatapathError("a value that is no number has no bits: look for it in the inputs and the weights")
     return codes.to("cpu", torch.int16).numpy()

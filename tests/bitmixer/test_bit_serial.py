@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bitmixer import StepwiseRun, load_data, load_network
+from bitmixer import StepwiseRun, load_data
 from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.errors import DatapathError
 from bitmixer.execution import run
@@ -87,13 +87,6 @@ def test_the_whole_test_set_of_digits(digits_network: MetaQuantizedNetwork) -> N
     for assignment in assignments(digits_network, 2):
         expected = run(digits_network, inputs, assignment)
         assert torch.equal(run(digits_network, inputs, assignment, datapath="bit_serial"), expected)
-
-
-def test_a_slice_of_mnist5k() -> None:
-    network, inputs = load_network("resnet20_mnist5k"), load_data("mnist5k")[0][:12]
-    for assignment in (network.uniform(2), assignments(network, 1)[-1]):
-        expected = run(network, inputs, assignment)
-        assert torch.equal(run(network, inputs, assignment, datapath="bit_serial"), expected)
 
 
 def test_predictions_are_those_of_fake_quantisation(
