@@ -46,11 +46,13 @@ def train(
     """Train a recipe to a checkpoint; run it again after an interruption, and it goes on to the same bits."""
     use_data_root(data_root)
     from bitmixer.allocation import keep_freed_memory
+    from bitmixer.output_files import make_folder
     from bitmixer.training.recipe import find_recipe, load_recipe
 
     file = find_recipe(recipe)
     plan = load_recipe(file)
     folder = out or Path("runs") / plan.name
+    make_folder(folder)
     _set_threads(threads)
     keep_freed_memory()
     from bitmixer.training.loop import total_epochs, train
@@ -149,7 +151,9 @@ def evaluate(
     checkpoint = find_checkpoint(name)
     require_weights(checkpoint)
     chosen = _data_of(checkpoint, data)
-    assigned = None if assignment is None else load_assignment(assignment, checkpoint.graph.layers)
+    assigned = (
+        None if assignment is None else load_assignment(assignment, checkpoint.graph.layers, network=checkpoint.name)
+    )
     network = load_network(checkpoint)
     _set_threads(threads)
     from bitmixer.evaluation import evaluate
@@ -212,7 +216,7 @@ def export(
     checkpoint = find_checkpoint(name)
     graph = checkpoint.graph
     if assignment is not None:
-        widths, label = load_assignment(assignment, graph.layers), assignment.stem
+        widths, label = load_assignment(assignment, graph.layers, network=checkpoint.name), assignment.stem
     else:
         width = max(graph.uniform_bits) if bits is None else bits
         widths, label = graph.uniform(width), f"{width}bit"
@@ -231,10 +235,11 @@ def import_network(
 ) -> None:
     """Write the layer graph of an ONNX or QONNX file, to price it and to simulate it without outputs."""
     from bitmixer.interchange.onnx_import import graph_from_onnx
+    from bitmixer.output_files import write_output
 
     graph = graph_from_onnx(file, _widths(bits))
     written = out or Path(f"{file.stem}.json")
-    written.write_text(graph.to_json(), encoding="utf-8")
+    write_output(written, graph.to_json().encode())
     print(f"{len(graph.layers)} layers, {graph.macs:,} multiply-accumulates per input, in {written}")
 
 
@@ -242,7 +247,7 @@ def import_network(
 def search(
     name: Annotated[str, typer.Argument(help="A shipped checkpoint's name, or a checkpoint's folder.")],
     budget: Annotated[str, typer.Option(help="KIND<=NUMBER, for example 'average_bits<=3'.")],
-    method: Annotated[str, typer.Option(help="greedy, exact, random or all.")] = "all",
+    method: Annotated[str, typer.Option(help="greedy, exact, random, several (greedy,exact) or all.")] = "all",
     data: Annotated[
         str | None, typer.Option(help="Data, for example digits+noise0.4@7 [what it was trained on].")
     ] = None,

@@ -58,6 +58,10 @@ class InterchangeError(BitmixerError):
     """Raised when a file of another format cannot be read or written."""
 
 
+class OutputError(BitmixerError):
+    """Raised when a file or folder cannot be written."""
+
+
 class MissingExtraError(BitmixerError, ImportError):
     """Raised when an optional library is needed that is not installed; the message names the extra."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from bitmixer.bitwidths import BitAssignment, BitWidths, Datapath, WidthsLike, checked_datapath
+from bitmixer.errors import QuantizerError
 from bitmixer.layers import ExactReduction, Site, StoredTensor, TransitionalNorm
-from bitmixer.quantizers import Quantization
+from bitmixer.quantizers import Quantization, Quantizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +127,16 @@ class MetaQuantizedNetwork(nn.Module):
             site.layer.datapath = checked
 
     def quantize(self, *, weights: bool = True, activations: bool = True) -> None:
-        """Turn quantisers on or off. Stored tensors count as activations."""
+        """Turn quantisers on or off. Stored tensors count as activations.
+
+        Raises:
+            QuantizerError: Steps would be used that nothing has set: no weights were loaded, trained or calibrated.
+        """
+        if weights:
+            _require_fitted([site.layer.weight_quantizer for site in self.sites], "weight", "calibrate_weights()")
+        if activations:
+            quantizers = [site.layer.activation_quantizer for site in self.sites]
+            _require_fitted(quantizers, "activation", "calibrate_activations(inputs)")
         for site in self.sites:
             site.layer.quantize_weights = weights
             site.layer.quantize_activations = activations
@@ -173,6 +183,14 @@ def transition(assignment: Mapping[str, BitWidths], producer: str | None, consum
     before = ANY if producer is None else assignment[producer].weight
     after = ANY if consumer is None else assignment[consumer].activation
     return before, after
+
+
+def _require_fitted(quantizers: Sequence[Quantizer], kind: str, remedy: str) -> None:
+    """Check that at least one has a step that is not 1; a layer that only ever saw zeros may keep its 1."""
+    if not any(quantizer.is_fitted for quantizer in quantizers):
+        raise QuantizerError(
+            f"no {kind} step was ever set, all are 1: call network.{remedy}, train the network or load a state"
+        )
 
 
 def _submodule(body: nn.Module, name: str, kind: type[Kind]) -> Kind:

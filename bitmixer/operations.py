@@ -16,7 +16,10 @@ from bitmixer.graph import JoinKind
 from bitmixer.layers import ExactAttention, ExactAverage, ExactProduct, ExactSoftmax, StoredTensor
 
 _FRAME = re.compile(r'File "(.*)", line (\d+)')
-_OUTSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent / "unfolding.py"))
+_OUTSIDE = (
+    str(Path(torch.__file__).parent),
+    *(str(Path(__file__).parent / name) for name in ("tracing.py", "unfolding.py")),
+)
 
 
 def module_of(node: fx.Node) -> nn.Module | None:
@@ -191,11 +194,16 @@ def data_flow(nodes: Iterable[fx.Node]) -> tuple[fx.Node, ...]:
 
 def place(node: fx.Node) -> str:
     """Return where in the user's code a node (or what it reads, if nothing is known) came from: ``file:line``."""
-    frames = _FRAME.findall(node.stack_trace or "")
-    theirs = [f"{file}:{line}" for file, line in frames if not file.startswith((*_OUTSIDE, "<"))]  # "<": generated
+    theirs = innermost(_FRAME.findall(node.stack_trace or ""))
     if theirs:
-        return theirs[-1]
+        return theirs
     return place(node.all_input_nodes[0]) if node.all_input_nodes else node.name
+
+
+def innermost(frames: Iterable[tuple[str, str | int]]) -> str | None:
+    """Return the innermost place of the user's code, ``file:line``, in a call stack from the outside in."""
+    theirs = [f"{file}:{line}" for file, line in frames if not file.startswith((*_OUTSIDE, "<"))]  # "<": generated
+    return theirs[-1] if theirs else None
 
 
 def calls(node: fx.Node, targets: tuple[Any, ...]) -> bool:

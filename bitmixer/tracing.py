@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import traceback
 from collections import Counter
 
 import torch
@@ -14,6 +15,7 @@ from bitmixer.layers import Site
 from bitmixer.normal_form import divide_in_parts, normalise
 from bitmixer.operations import (
     calls,
+    innermost,
     is_average,
     is_concatenation,
     is_constant,
@@ -79,9 +81,12 @@ def trace(model: nn.Module) -> fx.GraphModule:
     try:
         graph = _Tracer().trace(owned)
     except _UNTRACEABLE as error:
+        if _was_interrupted(error):
+            raise KeyboardInterrupt from error
+        where = innermost((frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__))
         raise UnsupportedNetworkError(
-            f"{type(model).__name__}: cannot be traced ({error}); its flow must not depend on tensor values, "
-            "and its layers must be made in the constructor"
+            f"{f'{where}: ' if where else ''}{type(model).__name__}: cannot be traced ({error}); "
+            "its flow must not depend on tensor values, and its layers must be made in the constructor"
         ) from error
     module = fx.GraphModule(owned, graph, type(model).__name__)
     _check_used_once(module, [node for node in graph.nodes if _is_weight(node) for _ in node.users])
@@ -95,6 +100,15 @@ def trace(model: nn.Module) -> fx.GraphModule:
     normalise(module)
     module.recompile()
     return module
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error stands for an interrupt that code on the way turned into it."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_weight(node: fx.Node) -> bool:

@@ -14,7 +14,7 @@ import typer
 
 from bitmixer.data_folder import use_data_root
 from bitmixer.errors import BitmixerError
-from hwsim.errors import HwsimError
+from hwsim.errors import ConfigurationError, HwsimError
 
 app = typer.Typer(
     name="hwsim",
@@ -227,15 +227,18 @@ def cost(
         typer.Option(help="Device profile: memory, energy, clock [bismo_pynq_z1, or the array's own]."),
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Array parameter: rows=16.")] = None,
+    total: Annotated[bool, typer.Option("--total", help="Add a last row: the sums over all layers.")] = False,
 ) -> None:
     """Print cycles, traffic and energy per layer as CSV."""
-    from hwsim.pricing import Widths, price
+    from hwsim.pricing import Widths, price, with_total
 
     widths = Widths(bits=bits, all_widths=all_widths, assignment=assignment)
-    print(
-        price(array, layers=layers, network=network, widths=widths, inputs=inputs, profile=profile, sets=sets or ()),
-        end="",
+    if total and all_widths:
+        raise ConfigurationError("hwsim cost: --total sums the layers of one assignment: leave --all-widths out")
+    priced = price(
+        array, layers=layers, network=network, widths=widths, inputs=inputs, profile=profile, sets=sets or ()
     )
+    print(with_total(priced) if total else priced, end="")
 
 
 @app.command()
@@ -272,15 +275,15 @@ def area(
 
 
 @app.command()
-def schema(kind: Annotated[str, typer.Argument(help="scenario or profile")]) -> None:
+def schema(kind: Annotated[str, typer.Argument(help="scenario, profile or recipe")]) -> None:
     """Print the JSON schema of a document, for editors."""
     from bitmixer.errors import did_you_mean
+    from bitmixer.training.recipe import Recipe
     from hwsim.config.profile import DeviceProfile
     from hwsim.config.scenario import Scenario
     from hwsim.config.schema import json_schema
-    from hwsim.errors import ConfigurationError
 
-    models: dict[str, Any] = {"scenario": Scenario, "profile": DeviceProfile}
+    models: dict[str, Any] = {"scenario": Scenario, "profile": DeviceProfile, "recipe": Recipe}
     if kind not in models:
         raise ConfigurationError(f"unknown document {kind!r}: {did_you_mean(kind, models)}")
     print(json_schema(models[kind]))
@@ -321,6 +324,3 @@ def main() -> None:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)

@@ -178,7 +178,7 @@ def _with_assignment(scenario: Scenario, path: Path, graph: LayerGraph) -> Scena
     options = scenario.controller.options
     if not isinstance(file := options.get("assignment"), str):
         return scenario
-    assignment = load_assignment(Path(_beside(file, path)), graph.layers)
+    assignment = load_assignment(Path(_beside(file, path)), graph.layers, network=graph.network)
     content = {site: tuple(widths) for site, widths in assignment.items()}
     chosen = scenario.controller.model_copy(update={"options": {**options, "assignment": content}})
     return scenario.model_copy(update={"controller": chosen})

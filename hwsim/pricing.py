@@ -91,6 +91,18 @@ def price(
     return _network_csv(costs, list(_priced_widths(graph, widths)))
 
 
+def with_total(table: str) -> str:
+    """Return CSV with a last row ``total``: the sums of cycles, energies, DRAM and buffer traffic; else left empty."""
+    header, *rows = csv.reader(io.StringIO(table))
+    sums: list[object] = ["total"]
+    for column, cells in list(zip(header, zip(*rows, strict=True), strict=True))[1:]:
+        adds_up = column.startswith("dram_") or "_buffer_" in column or column.endswith(("_cycles", "joules"))
+        sums.append(sum(float(cell) if "joules" in column else int(cell) for cell in cells) if adds_up else "")
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(sums)
+    return table + text.getvalue()
+
+
 def _scheduled_csv(
     model: SchedulingArray, layers: Path | None, network: str | None, widths: Widths, inputs: int
 ) -> str:
@@ -134,7 +146,7 @@ def _priced_widths(graph: LayerGraph, widths: Widths) -> Iterator[tuple[Layer, B
             f"its one assignment goes by its highest, {graph.uniform_bits[0]}"
         )
     if widths.assignment is not None:
-        assignment = load_assignment(widths.assignment, graph.layers)
+        assignment = load_assignment(widths.assignment, graph.layers, network=graph.network)
     else:
         assignment = graph.uniform(widths.bits if widths.bits is not None else max(graph.uniform_bits))
     for layer in graph.layers:

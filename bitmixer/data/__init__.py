@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _LOADERS = {"cifar10": cifar10.load, "digits": digits.load, "mnist5k": mnist5k.load}
 _SHAPES = {"cifar10": cifar10.SHAPE, "digits": digits.SHAPE, "mnist5k": mnist5k.SHAPE}
 DATA_SETS = tuple(_LOADERS)
+TRAINING_IMAGES = {
+    "cifar10": cifar10.TRAINING_IMAGES, "digits": digits.TRAINING_IMAGES, "mnist5k": mnist5k.TRAINING_IMAGES
+}  # fmt: skip
+"""Images in the training split of each set, known without loading it."""
 USUAL_IMAGES = 2000
 TRAINING_STREAM = 1
 """Seeds of corruptions of training images end in this number."""

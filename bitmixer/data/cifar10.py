@@ -20,6 +20,7 @@ from bitmixer.data_folder import current_data_root
 from bitmixer.errors import DataError
 
 SHAPE = (3, 32, 32)
+TRAINING_IMAGES = 50_000
 RECORD_BYTES = 1 + 3 * 32 * 32
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 ARCHIVE_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"

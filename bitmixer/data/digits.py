@@ -7,6 +7,7 @@ import numpy as np
 from bitmixer.data.images import ImageSet, split_by_class
 
 SHAPE = (1, 8, 8)
+TRAINING_IMAGES = 1438
 
 
 def load() -> ImageSet:

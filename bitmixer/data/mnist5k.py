@@ -14,6 +14,7 @@ from bitmixer.errors import DataError
 
 IMAGES = 5000
 SHAPE = (1, 28, 28)
+TRAINING_IMAGES = 3500
 PIXELS = 28 * 28
 
 

@@ -22,6 +22,7 @@ from bitmixer.errors import InterchangeError
 from bitmixer.interchange.writers import WRITERS, Export
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.operations import data_flow, place, tensor_operands
+from bitmixer.output_files import write_output
 
 OPEN_BATCH = "batch"
 """Name of the batch axis where its size is left open."""
@@ -54,6 +55,7 @@ def export_qonnx(
     Raises:
         UnknownSiteError: The assignment names a site that the network lacks, or lacks one.
         BitWidthError: A site does not allow its widths.
+        OutputError: The file cannot be written.
         InterchangeError: No input shape is known, or an operation cannot be written.
         UnsupportedNetworkError: The input shape does not fit.
         MissingExtraError: The extra ``onnx`` is not installed.
@@ -66,7 +68,7 @@ def export_qonnx(
     with _frozen(network, checked), torch.no_grad():
         model = _model(network, tuple(shape), OPEN_BATCH if batch is None else batch, name, properties)
     onnx.checker.check_model(model)
-    Path(path).write_bytes(model.SerializeToString(deterministic=True))
+    write_output(Path(path), model.SerializeToString(deterministic=True))
 
 
 @contextmanager

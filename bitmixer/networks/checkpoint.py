@@ -231,7 +231,8 @@ def require_weights(checkpoint: Checkpoint) -> Path:
     """
     file = checkpoint.path / "weights.safetensors"
     if checkpoint.weights_sha256 is None:
-        raise CheckpointError(f"{checkpoint.path}: {checkpoint.name} is a geometry without trained weights")
+        place = checkpoint.path if checkpoint.form else checkpoint.path / checkpoint.graph_file
+        raise CheckpointError(f"{place}: {checkpoint.name} is a geometry without trained weights")
     if not file.is_file():
         raise CheckpointError(f"{file}: missing; copy the whole checkpoint folder")
     if _sha256(file) != checkpoint.weights_sha256:

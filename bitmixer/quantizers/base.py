@@ -51,6 +51,11 @@ class Quantizer(nn.Module, ABC):
     def code_format(self) -> CodeFormat:
         """How the codes of the current width are written in bits."""
 
+    @property
+    @abstractmethod
+    def is_fitted(self) -> bool:
+        """Whether what is learned differs from what the quantiser started with (steps of 1)."""
+
     @abstractmethod
     def calibrate(self, x: Tensor) -> None:
         """Fit what is learned, at every width, to the values of ``x``."""

@@ -73,6 +73,11 @@ class DoReFaWeightQuantizer(Quantizer):
         """How the codes of the current width are written in bits: every plane stands for -1 or +1."""
         return CodeFormat(bits=self.bits, encoding="bipolar")
 
+    @property
+    def is_fitted(self) -> bool:
+        """Always: the weights say it all."""
+        return True
+
     def calibrate(self, x: Tensor) -> None:
         """Do nothing: the weights say it all."""
 

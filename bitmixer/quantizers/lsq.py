@@ -71,6 +71,11 @@ class StepQuantizer(Quantizer):
         """How the codes of the current width are written in bits."""
         return code_format(self.bits, signed=self.signed)
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a step differs from 1."""
+        return any(bool(log_step.detach().any()) for log_step in self.log_steps.values())
+
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Set every width's steps to those with the least squared error over ``x``."""

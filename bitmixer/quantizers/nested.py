@@ -85,6 +85,11 @@ class NestedWeightQuantizer(Quantizer):
         """How the codes of the current width are written in bits."""
         return code_format(self.bits, signed=True)
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a step differs from 1."""
+        return any(bool(log_step.detach().any()) for log_step in self.parameters())
+
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Set the step for the least squared error at the lowest width above one, which is the one that suffers."""

@@ -12,6 +12,7 @@ from bitmixer.assignment_file import save_assignment
 from bitmixer.data import load_data, load_training_images, require_shape
 from bitmixer.errors import SearchError, did_you_mean
 from bitmixer.networks.checkpoint import Checkpoint, load_network
+from bitmixer.output_files import make_folder
 from bitmixer.search.cost_file import CostFile
 from bitmixer.search.costs import COSTS, Budget, parse_limit
 from bitmixer.search.figure import draw_trade_off
@@ -28,7 +29,7 @@ class SearchRequest:
         checkpoint: A trained network.
         data: Data name, corruption included.
         budget: ``KIND<=NUMBER``.
-        method: One of :data:`~bitmixer.search.searching.METHODS`, or ``all``.
+        method: One or several of :data:`~bitmixer.search.searching.METHODS`, with commas between, or ``all``.
         images: Training images to search with; 2000, or all if there are fewer, if ``None``.
         random_assignments: How many assignments ``random`` draws.
         seed: Seed of the images and of random assignments.
@@ -64,7 +65,7 @@ def run_search(request: SearchRequest, *, progress: Callable[[str], None] = lamb
     require_shape(request.data, graph.input_shape, graph.network)
     network = load_network(request.checkpoint)
     inputs, _ = load_training_images(request.data, request.images, seed=request.seed)
-    request.folder.mkdir(parents=True, exist_ok=True)  # before the work, so that no result is lost for want of it
+    make_folder(request.folder)  # before the work, so that no result is lost for want of it
 
     def measured(done: int, changes: int) -> None:
         progress(f"{changes} changes of widths on {done} of {len(inputs)} images")
@@ -88,9 +89,13 @@ def run_search(request: SearchRequest, *, progress: Callable[[str], None] = lamb
 
 
 def _methods(method: str) -> tuple[str, ...]:
-    if method not in (*METHODS, "all"):
-        raise SearchError(f"unknown method {method!r}: {did_you_mean(method, (*METHODS, 'all'))}")
-    return METHODS if method == "all" else (method,)
+    if method == "all":
+        return METHODS
+    given = [name.strip() for name in method.split(",")]
+    for name in given:
+        if name not in METHODS:
+            raise SearchError(f"unknown method {name!r}: {did_you_mean(name, (*METHODS, 'all'))}")
+    return tuple(name for name in METHODS if name in given)
 
 
 def _budget(request: SearchRequest) -> Budget:

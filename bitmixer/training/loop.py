@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from bitmixer.capturing import capture
 from bitmixer.data import ImageSet, load_image_set
-from bitmixer.errors import TrainingError
+from bitmixer.errors import DataError, TrainingError
 from bitmixer.evaluation import evaluate
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks.checkpoint import Checkpoint, NetworkForm, original_of, save_checkpoint, twin_of
+from bitmixer.output_files import make_folder
 from bitmixer.training.phase import Phase, Progress
 from bitmixer.training.ranks import Ranks, joined
 from bitmixer.training.recalibration import recalibrate_norms
@@ -59,7 +60,7 @@ def train(
         TrainingError: A batch is larger than the data, or the loss is no longer a number.
         CheckpointError: The state in ``folder`` is damaged or belongs to another recipe.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     images = load_image_set(recipe.data)
     form = _form(recipe, images)
     with joined(device) as ranks:
@@ -112,6 +113,8 @@ def fit(
 
     Raises:
         TrainingError: A batch is larger than the data, the float teacher is missing, or the loss is no longer a number.
+        DataError: A label is not one of the network's classes.
+        OutputError: Nothing can be written into ``folder``.
         CheckpointError: The state in ``folder`` is damaged or belongs to another training.
     """
     if training.distillation.teacher == "float" and teacher is None:
@@ -119,8 +122,9 @@ def fit(
     if not isinstance(network, MetaQuantizedNetwork):
         raise TrainingError(f"{type(network).__name__} is not meta-quantized: give what bitmixer.convert returns")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     place = ranks or Ranks(rank=0, count=1, device=torch.device("cpu"))
+    _require_classes(network, images, place)
     part = training.model_copy(update={"stages": training.quantized_stages})
     phase = _phase(
         network, images, part, folder / STATE, identity or _identity_of_all(training, network, images), place
@@ -129,11 +133,26 @@ def fit(
         phase.teacher = teacher.eval()
     history = phase.run(epochs_before=epochs_before, progress=progress)
     network.eval()
+    if all(stage.name == "activations" for stage in part.stages):
+        network.calibrate_weights()  # no stage did
     network.quantize()
     if training.recalibration_batches:
         generator = np.random.default_rng(training.seed + 1)
         recalibrate_norms(network, _recalibration_batches(phase, generator), generator)
     return history
+
+
+def _require_classes(network: MetaQuantizedNetwork, images: ImageSet, ranks: Ranks) -> None:
+    was_training = network.training
+    with torch.no_grad():
+        classes = network.eval()(torch.from_numpy(images.train_inputs[:1]).to(ranks.device)).shape[1]
+    network.train(was_training)
+    for split, labels in (("train", images.train_labels), ("test", images.test_labels)):
+        if len(labels) and labels.max() >= classes:
+            raise DataError(
+                f"{split} split: label {labels.max()} (input {labels.argmax()}), but the network has {classes} logits: "
+                f"expected labels from 0 to {classes - 1}"
+            )
 
 
 def _recalibration_batches(phase: Phase, generator: np.random.Generator) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 import bitmixer
 from bitmixer.bitwidths import NormKey, checked_bits
-from bitmixer.data import DATA_SETS
+from bitmixer.data import DATA_SETS, TRAINING_IMAGES
 from bitmixer.documents import Problem, Section, load_document
 from bitmixer.errors import BitmixerError, DocumentError, did_you_mean
 from bitmixer.networks.registry import ARCHITECTURES
@@ -177,6 +177,10 @@ class Recipe(Training):
             yield Problem(("architecture",), f"unknown architecture {self.architecture!r}: {known}")
         if self.data not in DATA_SETS:
             yield Problem(("data",), f"unknown data set {self.data!r}: {did_you_mean(self.data, DATA_SETS)}")
+        elif self.batch_size > TRAINING_IMAGES[self.data]:
+            most = TRAINING_IMAGES[self.data]
+            sentence = f"{self.batch_size} is more than the {most} training images of {self.data}: make it smaller"
+            yield Problem(("batch_size",), sentence)
         for width in self.step_learning_rates:
             if width not in map(str, self.bits):
                 bits = ", ".join(map(str, self.bits))

@@ -189,7 +189,23 @@ def test_cost_of_a_layer_table_on_an_array_of_another_size(hwsim: Command, tmp_p
     assert int(narrow["compute_cycles"]) == 2 * int(row["compute_cycles"])
 
 
-@pytest.mark.parametrize("kind", ["scenario", "profile"])
+def test_total_adds_a_last_row(hwsim: Command) -> None:
+    plain = hwsim("cost", "--network", "resnet8_digits", "--bits", 4).out
+    with_total = hwsim("cost", "--network", "resnet8_digits", "--bits", 4, "--total").out
+    assert with_total.startswith(plain)
+    rows, (total,) = list(csv.DictReader(io.StringIO(plain))), list(csv.DictReader(io.StringIO(with_total)))[-1:]
+    assert (total["layer"], total["weight_bits"], total["activation_bits"]) == ("total", "", "")
+    for column in ("compute_cycles", "total_cycles", "memory_stall_cycles", "dram_bits"):
+        assert int(total[column]) == sum(int(row[column]) for row in rows)
+    assert float(total["energy_joules"]) == pytest.approx(sum(float(row["energy_joules"]) for row in rows), rel=1e-12)
+    refused = hwsim("cost", "--network", "resnet8_digits", "--all-widths", "--total")
+    assert refused.code == 2
+    assert "--total sums the layers of one assignment" in refused.err
+    scheduled = hwsim("cost", "--network", "resnet8_digits", "--array", "bitfusion", "--total").out
+    assert list(csv.DictReader(io.StringIO(scheduled)))[-1]["layer"] == "total"
+
+
+@pytest.mark.parametrize("kind", ["scenario", "profile", "recipe"])
 def test_schema_is_json(hwsim: Command, kind: str) -> None:
     assert json.loads(hwsim("schema", kind).out)["properties"]["schema_version"]["const"] == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ GATED: dict[Any, str] = {
     nn.SiLU: "Sigmoid", F.silu: "Sigmoid", nn.Hardswish: "HardSigmoid", F.hardswish: "HardSigmoid",
 }  # fmt: skip
 """x times a gate of x."""
+GAUSSIAN = (nn.GELU, F.gelu)
 CLAMPS = (nn.ReLU6, F.relu6, nn.Hardtanh, F.hardtanh, torch.clamp, "clamp")
 SLOPED: dict[Any, tuple[str, str, float]] = {
     nn.LeakyReLU: ("LeakyRelu", "negative_slope", 0.01), F.leaky_relu: ("LeakyRelu", "negative_slope", 0.01),
@@ -83,7 +85,29 @@ def elementwise(export: Export, node: fx.Node) -> str:
             "" if limit is None else export.writer.constant(f"{node.name}.{end}", float(limit)) for end, limit in named
         ]
         return export.writer.operation("Clip", (*export.operands(node), *limits), node.name, shape)
+    if kind in GAUSSIAN:
+        return _gaussian(export, node)
     raise InterchangeError(f"{place(node)}: {node.target}: this activation cannot be written as QONNX")
+
+
+def _gaussian(export: Export, node: fx.Node) -> str:
+    """Write x / 2 (1 + erf(x / sqrt 2)), or its approximation by tanh (Hendrycks and Gimpel, 2016), part by part."""
+    (x,), shape = export.operands(node), export.shape(node)
+
+    def part(kind: str, name: str, *operands: str | float) -> str:
+        names = [
+            given if isinstance(given, str) else export.writer.constant(f"{node.name}.{name}_number", given)
+            for given in operands
+        ]
+        return export.writer.operation(kind, names, name if name == node.name else f"{node.name}.{name}", shape)
+
+    if option(node, "approximate", 1, "none") == "tanh":
+        cube = part("Mul", "cube", part("Mul", "square", x, x), x)
+        bent = part("Add", "bent", x, part("Mul", "cubic", cube, 0.044715))
+        gate = part("Tanh", "gate", part("Mul", "inner", bent, math.sqrt(2 / math.pi)))
+    else:
+        gate = part("Erf", "gate", part("Mul", "inner", x, math.sqrt(0.5)))
+    return part("Mul", node.name, part("Mul", "half", x, 0.5), part("Add", "opened", gate, 1.0))
 
 
 def _with_number(export: Export, node: fx.Node) -> str:
@@ -93,7 +117,11 @@ def _with_number(export: Export, node: fx.Node) -> str:
             names.append(export.tensors[operand])
         elif isinstance(operand, int | float):
             names.append(export.writer.constant(f"{node.name}.number_{position}", float(operand)))
+        elif isinstance(operand, fx.Node):
+            names.append(export.constant(f"{node.name}.constant_{position}", export.value_of(operand)))
         else:
-            raise InterchangeError(f"{place(node)}: {node.target}: only numbers can be written as QONNX here")
+            raise InterchangeError(
+                f"{place(node)}: {node.target}: only numbers and constants can be written as QONNX here"
+            )
     kind = "Div" if calls(node, DIVISIONS) else ARITHMETIC[JOINS[node.target]]
     return export.writer.operation(kind, names, node.name, export.shape(node))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from bitmixer.capturing import shapes_of
+from bitmixer.errors import InterchangeError
 from bitmixer.interchange.onnx_writer import OnnxWriter, Shape
 from bitmixer.network import MetaQuantizedNetwork
-from bitmixer.operations import is_size, tensor_operands
+from bitmixer.operations import is_size, place, tensor_operands
 from bitmixer.quantizers import StepQuantizer
 
 
@@ -31,6 +33,7 @@ class Export:
     def __init__(self, network: MetaQuantizedNetwork, input_shape: tuple[int, ...], batch: int | str) -> None:
         self.writer = OnnxWriter()
         self.batch = batch
+        self._body = network.body
         device = network.sites[0].layer.weight.device
         self.sizes = shapes_of(network, torch.zeros(1, *input_shape, device=device))
         self.tensors: dict[fx.Node, str] = {}
@@ -56,6 +59,23 @@ class Export:
     def constant(self, name: str, value: Tensor) -> str:
         """Keep a tensor as a constant and return its name."""
         return self.writer.constant(name, value.detach().cpu().numpy())
+
+    def value_of(self, node: fx.Node) -> Tensor:
+        """Return a tensor that does not depend on the network's input: a parameter, or what is computed from such.
+
+        Raises:
+            InterchangeError: It depends on the size of the input.
+        """
+        if node.op == "get_attr":
+            tensor: Tensor = operator.attrgetter(str(node.target))(self._body)
+            return tensor
+        if is_size(node):
+            raise InterchangeError(f"{place(node)}: {node.target}: a constant that depends on a size has no QONNX form")
+        arguments: Any = fx.node.map_arg(node.args, self.value_of)
+        keywords: Any = fx.node.map_arg(node.kwargs, self.value_of)
+        function: Any = getattr(Tensor, node.target) if isinstance(node.target, str) else node.target
+        result: Tensor = function(*arguments, **keywords)
+        return result
 
     def codes(self, node: fx.Node, name: str, quantizer: StepQuantizer) -> str:
         """Write the rounding of a node's operand to the codes of a quantiser."""

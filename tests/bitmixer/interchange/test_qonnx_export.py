@@ -141,6 +141,57 @@ def test_every_operation_is_written_as_it_is_computed(
     torch.testing.assert_close(execute_qonnx(tmp_path / "net.onnx", inputs), network(inputs).detach())
 
 
+class Gaussian(nn.Module):
+    """GELUs of both forms, and tensors that are added to and multiplied with, as a transformer has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions, self.gain = nn.Parameter(torch.randn(1, 5, 6)), nn.Parameter(torch.rand(6) + 0.5)
+        self.embed, self.expand, self.contract, self.head = (
+            nn.Linear(*sizes) for sizes in ((4, 6), (6, 8), (8, 6), (6, 3))
+        )
+        self.smooth = nn.GELU(approximate="tanh")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x) + self.positions
+        x = self.contract(self.smooth(self.expand(F.gelu(x)))) * self.gain.unsqueeze(0)
+        return self.head(x)
+
+
+def test_gaussian_units_and_constant_tensors(tmp_path: Path, execute_qonnx: Any) -> None:
+    inputs = torch.randn(8, 5, 4)
+    network = calibrated(Gaussian(), inputs)
+    for assignment in (network.uniform(4), network.uniform(8)):
+        bitmixer.export_qonnx(network, assignment, tmp_path / "net.onnx", input_shape=(5, 4), batch=8)
+        network.assign(assignment)
+        theirs, ours = execute_qonnx(tmp_path / "net.onnx", inputs), network(inputs).detach()
+        assert torch.equal(theirs.argmax(-1), ours.argmax(-1))
+        torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-4)
+
+
+def test_a_constant_that_depends_on_the_input_is_refused_with_its_place(tmp_path: Path) -> None:
+    class Cut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.positions = nn.Parameter(torch.randn(1, 9, 4))
+            self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 3)])
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, last = self.layers
+            return last(first(x) + self.positions[:, : x.size(1)])
+
+    network = calibrated(Cut(), torch.randn(2, 5, 4))
+    with pytest.raises(InterchangeError, match=r"test_qonnx_export\.py:\d+: .*depends on a size"):
+        bitmixer.export_qonnx(network, network.uniform(4), tmp_path / "net.onnx", input_shape=(5, 4))
+
+
+def test_a_transformer_is_refused_at_the_place_of_its_norm(tmp_path: Path) -> None:
+    inputs = torch.rand(2, 1, 8, 8)
+    network = calibrated(bitmixer.networks.create("patch_transformer", input_channels=1, classes=3, width=16), inputs)
+    with pytest.raises(InterchangeError, match=r"transformer\.py:\d+: blocks\.0\.norm1: a norm with statistics"):
+        bitmixer.export_qonnx(network, network.uniform(4), tmp_path / "net.onnx", input_shape=(1, 8, 8))
+
+
 QUANTIZATIONS = [
     ("nested", "channel"),
     ("lsq", "tensor"),

@@ -131,3 +131,13 @@ def test_a_wrong_assignment_is_placed(called: Called, tmp_path: Path) -> None:
     code, _, err = called("evaluate", "resnet8_digits", "--assignment", file)
     assert code == 2
     assert err.startswith(f"error: {file}:3:2: site 'stages.0.0.convl' is not in this network: did you mean 'stages")
+
+
+def test_several_methods(called: Called, tmp_path: Path) -> None:
+    arguments = ("search", "resnet8_digits", "--budget", "average_bits<=3", *QUICK, "--json", "--out", tmp_path)
+    code, out, _ = called(*arguments, "--method", "random, greedy")
+    assert code == 0
+    methods = [row["method"] for row in json.loads(out)["found"] if row["file"]]
+    assert methods == ["greedy", "random", "random", "random"]
+    code, _, err = called(*arguments, "--method", "greedy,exat")
+    assert (code, "unknown method 'exat': did you mean 'exact'" in err) == (2, True)
