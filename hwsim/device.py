@@ -10,7 +10,7 @@ import numpy as np
 from bitmixer.graph import LayerGraph
 from hwsim.config.profile import DeviceProfile
 from hwsim.config.thermal import AMBIENT
-from hwsim.cost import CostTable, EnergyEntry, EnergyTable, Memory, arrays, cost_table
+from hwsim.cost import CostTable, EnergyEntry, EnergyTable, Memory, cost_table
 from hwsim.cost.arrays import ArrayModel
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
@@ -121,7 +121,7 @@ def build_device(profile: DeviceProfile) -> Device:
     sensor = profile.sensors.die_temperature
     return Device(
         name=profile.name,
-        array=arrays.build(profile.array.kind, **array_parameters(profile)),
+        array=profile.array.build(),
         memory=Memory(
             dram_bandwidth_bits_per_second=profile.memory.dram_peak_bandwidth_bits_per_second.value
             * profile.memory.dram_efficiency.value,
@@ -175,12 +175,6 @@ def build_device(profile: DeviceProfile) -> Device:
         ),
         maximum_junction_celsius=profile.limits.maximum_junction_temperature_celsius.value,
     )
-
-
-def array_parameters(profile: DeviceProfile) -> dict[str, int]:
-    """Return the parameters of the profile's array model, by name."""
-    array = profile.array
-    return {"rows": array.rows.value, "depth": array.depth.value, "columns": array.columns.value}
 
 
 def _thermal_network(profile: DeviceProfile) -> ThermalNetwork:

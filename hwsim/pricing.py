@@ -18,7 +18,7 @@ from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.config.profile import DeviceProfile, load_profile
 from hwsim.cost import CostTable, arrays, layer_csv
 from hwsim.cost.arrays import ArrayModel, LayerShapes, SchedulingArray
-from hwsim.device import array_parameters, build_device
+from hwsim.device import build_device
 from hwsim.errors import ConfigurationError
 
 DEFAULT_PROFILE = "bismo_pynq_z1"
@@ -127,7 +127,7 @@ def _columns_csv(columns: Mapping[str, Sequence[object]]) -> str:
 
 def _array(name: str, profile: DeviceProfile, sets: Sequence[str]) -> ArrayModel:
     """Return an array model with the profile's parameters, where it is the profile's, changed by ``sets``."""
-    defaults = array_parameters(profile) if name == profile.array.kind else {}
+    defaults = profile.array.parameters() if name == profile.array.kind else {}
     return arrays.build(name, **{**defaults, **arrays.parse_parameters(name, sets)})
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from bitmixer.documents.section import KeyPath, Problem, Section, Text
 from bitmixer.documents.source import Override, load_document
 from bitmixer.errors import did_you_mean
+from hwsim.config.arrays import AnyArray
 from hwsim.config.packaged import find
 from hwsim.config.quantity import (
     BitsPerCycle,
@@ -21,7 +22,6 @@ from hwsim.config.quantity import (
     Kelvin,
     PerKelvin,
     Picoseconds,
-    PositiveCount,
     PositiveFraction,
     PositivePicoseconds,
     Quantity,
@@ -30,18 +30,13 @@ from hwsim.config.quantity import (
     quantities,
 )
 from hwsim.config.thermal import ELSEWHERE, Limits, Thermal, Throttling
+from hwsim.cost.energy import ACTIONS, DEVICE_ACTIONS
 
-Action = Literal["binary_mac", "buffer_bit", "array_cycle", "vector_operation", "dram_bit"]
-"""What is counted and costs energy; ``array_cycle`` is a cycle in which the array works."""
-
-
-class BismoArray(Section):
-    """A bit-serial array as BISMO's: ``rows x columns`` dot products of ``depth`` bits in each cycle."""
-
-    kind: Literal["bismo"]
-    rows: Quantity[PositiveCount]
-    depth: Quantity[PositiveCount]
-    columns: Quantity[PositiveCount]
+if TYPE_CHECKING:
+    Action = str
+else:
+    Action = Literal[tuple(ACTIONS)]
+    """What may be counted and cost energy."""
 
 
 class Memory(Section):
@@ -155,7 +150,7 @@ class DeviceProfile(Section):
     schema_version: Literal[1]
     name: Text
     description: str = ""
-    array: BismoArray
+    array: AnyArray
     memory: Memory
     vector_unit: VectorUnit
     energy: Mapping[Text, ActionEnergy]
@@ -169,13 +164,12 @@ class DeviceProfile(Section):
     limits: Limits
 
     def contradictions(self) -> Iterator[Problem]:
-        """Yield unknown heated nodes, actions without energy, and caps that are no operating point."""
+        """Yield unknown heated nodes, actions without energy or never counted, and caps that are no operating point."""
         known = [*self.thermal.nodes, ELSEWHERE]
         for path, node in self._heated():
             if node not in known:
                 yield Problem((*path, "heats"), f"unknown node {node!r}: {did_you_mean(node, known)}")
-        for action in sorted(set(get_args(Action)) - {entry.per for entry in self.energy.values()}):
-            yield Problem(("energy",), f"no entry for the action {action!r}: add one with 'per: {action}'")
+        yield from _energy_problems(self.array, self.energy)
         clocks = {point.frequency_hertz.value: point.frequency_hertz.text for point in self.operating_points.points}
         for position, trip in enumerate(self.throttling.trips):
             if trip.frequency_cap_hertz.value not in clocks:
@@ -190,6 +184,17 @@ class DeviceProfile(Section):
             yield ("power", name), power.heats
         yield ("leakage",), self.leakage.heats
         yield ("decision",), self.decision.heats
+
+
+def _energy_problems(array: AnyArray, energy: Mapping[str, ActionEnergy]) -> Iterator[Problem]:
+    """Yield actions of the array, the vector unit and the DRAM that no entry prices, and entries for other actions."""
+    counted = (*array.actions, *DEVICE_ACTIONS)
+    for action in sorted(set(counted) - {entry.per for entry in energy.values()}):
+        yield Problem(("energy",), f"no entry for the action {action!r}: add one with 'per: {action}'")
+    for name, entry in energy.items():
+        if entry.per not in counted:
+            sentence = f"an array of kind {array.kind} never counts {entry.per!r}: expected one of {', '.join(counted)}"
+            yield Problem(("energy", name, "per"), sentence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

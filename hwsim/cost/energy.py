@@ -24,6 +24,9 @@ ACTIONS: Mapping[str, str] = {
 }
 """Every action that models may count -> what it is."""
 
+DEVICE_ACTIONS = ("vector_operation", "dram_bit")
+"""What is counted beside every array; its own actions are its model's ``actions``."""
+
 ELSEWHERE = "elsewhere"
 """The node of energy that heats nothing which the thermal network models (a DRAM chip beside it, say)."""
 

@@ -101,6 +101,10 @@ class LayerShapes:
         return self.output_channels * self.reduction * self.positions
 
 
+BIT_ACTIONS = ("array_cycle", "buffer_bit", "binary_mac")
+"""The actions of arrays whose energy follows the bits that they multiply and read."""
+
+
 class ArrayModel(Protocol):
     """How one kind of array spends cycles; an implementation is a frozen dataclass of its parameters.
 
@@ -109,6 +113,8 @@ class ArrayModel(Protocol):
     """
 
     name: ClassVar[str]
+    actions: ClassVar[tuple[str, ...]]
+    """What ``action_counts`` counts, whatever the layers."""
 
     def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return the cycles for which each layer occupies the array, memory never late."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.cost.arrays.base import Int64Array, LayerShapes, ceil_divide, check_positive
+from hwsim.cost.arrays.base import BIT_ACTIONS, Int64Array, LayerShapes, ceil_divide, check_positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class Bismo:
     """
 
     name: ClassVar[str] = "bismo"
+    actions: ClassVar[tuple[str, ...]] = BIT_ACTIONS
 
     rows: int
     depth: int

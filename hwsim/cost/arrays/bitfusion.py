@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwsim.cost.arrays.base import Int64Array, LayerShapes, ceil_divide, check_bits, check_positive
+from hwsim.cost.arrays.base import BIT_ACTIONS, Int64Array, LayerShapes, ceil_divide, check_bits, check_positive
 from hwsim.cost.arrays.bitfusion_tiling import (
     BUFFERS,
     Questions,
@@ -57,6 +57,7 @@ class BitFusion:
     """
 
     name: ClassVar[str] = "bitfusion"
+    actions: ClassVar[tuple[str, ...]] = BIT_ACTIONS
 
     rows: int = 16
     columns: int = 32

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwsim.cost.arrays.base import BoolArray, Int64Array, LayerShapes, ceil_divide, check_positive
+from hwsim.cost.arrays.base import BIT_ACTIONS, BoolArray, Int64Array, LayerShapes, ceil_divide, check_positive
 
 SERIAL_BITS = 16
 """Width of the processing elements of Stripes, Loom and UNPU."""
@@ -31,6 +31,7 @@ class SerialGrid:
     """
 
     name: ClassVar[str]
+    actions: ClassVar[tuple[str, ...]] = BIT_ACTIONS
 
     lanes: int
     columns: int

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from bitmixer.errors import did_you_mean
-from hwsim.cost.arrays.base import Int64Array, LayerShapes, ceil_divide, check_positive
+from hwsim.cost.arrays.base import BIT_ACTIONS, Int64Array, LayerShapes, ceil_divide, check_positive
 from hwsim.errors import ConfigurationError
 
 Dataflow = Literal["ws", "os"]
@@ -32,6 +32,7 @@ class Systolic:
     """
 
     name: ClassVar[str] = "systolic"
+    actions: ClassVar[tuple[str, ...]] = BIT_ACTIONS
 
     dataflow: Dataflow = "ws"
     rows: int = 32
