@@ -170,19 +170,22 @@ def validate(
         raise typer.Exit(2)
 
 
-profiles_app = typer.Typer(help="The device profiles.", invoke_without_command=True, rich_markup_mode=None)
+profiles_app = typer.Typer(
+    help="The profiles of devices and arrays.", invoke_without_command=True, rich_markup_mode=None
+)
 app.add_typer(profiles_app, name="profiles")
 
 
 @profiles_app.callback()
 def profiles(context: typer.Context) -> None:
-    """List the packaged device profiles."""
+    """List the packaged profiles, of devices and of arrays."""
     if context.invoked_subcommand is None:
+        from hwsim.config.array_profile import load_any_profile
         from hwsim.config.packaged import packaged_names
-        from hwsim.config.profile import count_assumptions, load_profile, provenance
+        from hwsim.config.provenance import count_assumptions, provenance
 
-        for name in packaged_names("profiles"):
-            profile = load_profile(name)
+        for name in (*packaged_names("profiles"), *packaged_names("profiles/arrays")):
+            profile = load_any_profile(name)
             numbers = len(provenance(profile))
             print(f"{name}: {profile.description} ({numbers} numbers, {count_assumptions(profile)} assumed)")
 
@@ -190,10 +193,11 @@ def profiles(context: typer.Context) -> None:
 @profiles_app.command("show")
 def show_profile(name: Annotated[str, typer.Argument(help="Packaged name or path.")]) -> None:
     """Print every number of a profile with its source, or why it was assumed and in which range."""
-    from hwsim.config.profile import load_profile, provenance
+    from hwsim.config.array_profile import load_any_profile
+    from hwsim.config.provenance import provenance
     from hwsim.report.terminal import print_provenance
 
-    print_provenance(provenance(load_profile(name)))
+    print_provenance(provenance(load_any_profile(name)))
 
 
 @app.command()
@@ -212,7 +216,7 @@ def controllers() -> None:
 
 @app.command()
 def cost(
-    array: Annotated[str, typer.Option(help="Array model.")] = "bismo",
+    array: Annotated[str | None, typer.Option(help="Array model [the profile's].")] = None,
     layers: Annotated[Path | None, typer.Option(help="Layer table (CSV).")] = None,
     network: Annotated[str | None, typer.Option(help="Network, instead of a layer table.")] = None,
     bits: Annotated[int | None, typer.Option(help="Uniform width for --network [its highest].")] = None,
@@ -224,7 +228,7 @@ def cost(
     inputs: Annotated[int, typer.Option(min=1, help="Inputs per frame, with --network.")] = 1,
     profile: Annotated[
         str | None,
-        typer.Option(help="Device profile: memory, energy, clock [bismo_pynq_z1, or the array's own]."),
+        typer.Option(help="Device or array profile: memory, energy, clock [bismo_pynq_z1, or the array's own]."),
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Array parameter: rows=16.")] = None,
     total: Annotated[bool, typer.Option("--total", help="Add a last row: the sums over all layers.")] = False,
@@ -275,15 +279,27 @@ def area(
 
 
 @app.command()
-def schema(kind: Annotated[str, typer.Argument(help="scenario, profile or recipe")]) -> None:
+def schema(
+    kind: Annotated[
+        str, typer.Argument(help="scenario, recipe, profile (of a device), array_profile or energy_table")
+    ],
+) -> None:
     """Print the JSON schema of a document, for editors."""
     from bitmixer.errors import did_you_mean
     from bitmixer.training.recipe import Recipe
+    from hwsim.config.array_profile import ArrayProfile
+    from hwsim.config.energy_tables import EnergySources
     from hwsim.config.profile import DeviceProfile
     from hwsim.config.scenario import Scenario
     from hwsim.config.schema import json_schema
 
-    models: dict[str, Any] = {"scenario": Scenario, "profile": DeviceProfile, "recipe": Recipe}
+    models: dict[str, Any] = {
+        "scenario": Scenario,
+        "recipe": Recipe,
+        "profile": DeviceProfile,
+        "array_profile": ArrayProfile,
+        "energy_table": EnergySources,
+    }
     if kind not in models:
         raise ConfigurationError(f"unknown document {kind!r}: {did_you_mean(kind, models)}")
     print(json_schema(models[kind]))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitmixer.graph import LayerGraph
+from hwsim.accelerator import build_energy_table, build_memory
 from hwsim.config.profile import DeviceProfile
 from hwsim.config.thermal import AMBIENT
-from hwsim.cost import CostTable, EnergyEntry, EnergyTable, Memory, cost_table
+from hwsim.cost import CostTable, EnergyTable, Memory, cost_table
 from hwsim.cost.arrays import ArrayModel
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
@@ -122,17 +123,10 @@ def build_device(profile: DeviceProfile) -> Device:
     return Device(
         name=profile.name,
         array=profile.array.build(),
-        memory=Memory(
-            dram_bandwidth_bits_per_second=profile.memory.dram_peak_bandwidth_bits_per_second.value
-            * profile.memory.dram_efficiency.value,
-            port_bits_per_cycle=profile.memory.port_width_bits_per_cycle.value,
-        ),
+        memory=build_memory(profile.memory),
         vector_lanes=profile.vector_unit.lanes_elements_per_cycle.value,
-        energy_table=EnergyTable(
-            entries=tuple(
-                EnergyEntry(name=name, action=entry.per, joules=entry.value, node=entry.heats)
-                for name, entry in profile.energy.items()
-            )
+        energy_table=build_energy_table(
+            profile.energy, profile.process, {name: entry.heats for name, entry in profile.energy.items()}
         ),
         operating_points=OperatingPoints(
             points=tuple(

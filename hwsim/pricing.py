@@ -15,7 +15,9 @@ from bitmixer.assignment_file import load_assignment
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer, LayerGraph
 from bitmixer.networks.checkpoint import find_checkpoint
-from hwsim.config.profile import DeviceProfile, load_profile
+from hwsim.accelerator import build_accelerator
+from hwsim.config.array_profile import ArrayProfile, load_any_profile
+from hwsim.config.profile import DeviceProfile
 from hwsim.cost import CostTable, arrays, layer_csv
 from hwsim.cost.arrays import ArrayModel, LayerShapes, SchedulingArray
 from hwsim.device import build_device
@@ -52,17 +54,19 @@ class Widths:
 
 
 def price(
-    array: str, *, layers: Path | None, network: str | None, widths: Widths, inputs: int, profile: str | None,
+    array: str | None, *, layers: Path | None, network: str | None, widths: Widths, inputs: int, profile: str | None,
     sets: Sequence[str],
 ) -> str:  # fmt: skip
     """Return CSV, one row per layer, or per layer and widths.
 
-    An array with buffers, DRAM interface and energies of its own is priced with them, others with the memory and the
-    energies of ``profile`` (``DEFAULT_PROFILE`` if ``None``). ``inputs`` is for networks.
+    The array is that of ``profile`` (a device's or an array's; ``DEFAULT_PROFILE`` if ``None``) unless ``array`` says
+    otherwise; its parameters are the profile's where it is the profile's, changed by ``sets``. An array with buffers,
+    DRAM interface and energies of its own (bitfusion) is priced with them, others with the memory and the energies of
+    the profile. ``inputs`` is for networks.
 
     Raises:
         ConfigurationError: Neither or both of table and network, more than one choice of widths or one for a table, an
-            unknown array, or a wrong parameter.
+            unknown array, a wrong parameter, or an array that is not the array profile's.
         DocumentError: The profile or the assignment is invalid.
         CheckpointError: The network is unknown.
     """
@@ -72,13 +76,18 @@ def price(
         raise ConfigurationError(f"hwsim cost: {widths.options[0]} goes with --network: a layer table holds its widths")
     if len(widths.options) > 1:
         raise ConfigurationError(f"hwsim cost: {' and '.join(widths.options)} exclude one another: give one")
-    loaded = load_profile(profile or DEFAULT_PROFILE)
-    model = _array(array, loaded, sets)
+    loaded = load_any_profile(profile or DEFAULT_PROFILE)
+    kind = array or loaded.array.kind
+    if isinstance(loaded, ArrayProfile) and kind != loaded.array.kind:
+        raise ConfigurationError(
+            f"profile {loaded.name} is that of an array of kind {loaded.array.kind}: leave --array {kind} out"
+        )
+    model = _array(kind, loaded, sets)
     if isinstance(model, SchedulingArray):
-        if profile is not None:
-            raise ConfigurationError(f"array {array} has its own memory and energies: leave --profile out")
+        if profile is not None and kind != loaded.array.kind:
+            raise ConfigurationError(f"array {kind} has its own memory and energies: leave --profile out")
         return _scheduled_csv(model, layers, network, widths, inputs)
-    device = build_device(loaded)
+    device = build_accelerator(loaded) if isinstance(loaded, ArrayProfile) else build_device(loaded)
     if layers is not None:
         priced = layer_csv.price_layers(
             layers, array=model, memory=device.memory, energy_table=device.energy_table,
@@ -125,7 +134,7 @@ def _columns_csv(columns: Mapping[str, Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def _array(name: str, profile: DeviceProfile, sets: Sequence[str]) -> ArrayModel:
+def _array(name: str, profile: DeviceProfile | ArrayProfile, sets: Sequence[str]) -> ArrayModel:
     """Return an array model with the profile's parameters, where it is the profile's, changed by ``sets``."""
     defaults = profile.array.parameters() if name == profile.array.kind else {}
     return arrays.build(name, **{**defaults, **arrays.parse_parameters(name, sets)})

@@ -1,7 +1,8 @@
-"""Finds the profiles and scenarios that come with the package."""
+"""Finds the profiles, energy tables and scenarios that come with the package."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,8 @@ from bitmixer.documents import nearest_files
 from bitmixer.errors import did_you_mean
 from hwsim.errors import ConfigurationError
 
-Kind = Literal["profiles", "scenarios"]
+Kind = Literal["profiles", "profiles/arrays", "profiles/energy", "scenarios"]
+_KINDS = {"profiles/arrays": "array profile", "profiles/energy": "energy table"}
 
 
 def directory(kind: Kind) -> Path:
@@ -44,5 +46,27 @@ def find(kind: Kind, name_or_path: str, *, beside: Path = Path()) -> Path:
         return path
     if name_or_path not in packaged_names(kind):
         hint = did_you_mean(name_or_path, packaged_names(kind))
-        raise ConfigurationError(f"no packaged {kind[:-1]} {name_or_path!r}: {hint}; or give the path of a YAML file")
+        raise ConfigurationError(
+            f"no packaged {_KINDS.get(kind, kind[:-1])} {name_or_path!r}: {hint}; or give the path of a YAML file"
+        )
     return directory(kind) / f"{name_or_path}.yaml"
+
+
+def find_any(kinds: Sequence[Kind], what: str, name_or_path: str) -> Path:
+    """Return the file of a packaged name of any of ``kinds``, or the path itself; ``what`` names them together.
+
+    Raises:
+        ConfigurationError: No packaged one has this name, or nothing is at this path.
+    """
+    for kind in kinds:
+        if name_or_path in packaged_names(kind):
+            return find(kind, name_or_path)
+    try:
+        return find(kinds[0], name_or_path)
+    except ConfigurationError:
+        if Path(name_or_path).suffix or len(Path(name_or_path).parts) > 1:
+            raise
+        hint = did_you_mean(name_or_path, [name for kind in kinds for name in packaged_names(kind)])
+        raise ConfigurationError(
+            f"no packaged {what} {name_or_path!r}: {hint}; or give the path of a YAML file"
+        ) from None

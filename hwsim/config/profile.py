@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from bitmixer.documents.section import KeyPath, Problem, Section, Text
 from bitmixer.documents.source import Override, load_document
 from bitmixer.errors import did_you_mean
 from hwsim.config.arrays import AnyArray
+from hwsim.config.energy import ArrayEnergy, Process, energy_problems, priced
 from hwsim.config.packaged import find
 from hwsim.config.quantity import (
     BitsPerCycle,
@@ -20,6 +20,7 @@ from hwsim.config.quantity import (
     Hertz,
     Joules,
     Kelvin,
+    Nanometres,
     PerKelvin,
     Picoseconds,
     PositiveFraction,
@@ -27,16 +28,8 @@ from hwsim.config.quantity import (
     Quantity,
     Volts,
     Watts,
-    quantities,
 )
 from hwsim.config.thermal import ELSEWHERE, Limits, Thermal, Throttling
-from hwsim.cost.energy import ACTIONS, DEVICE_ACTIONS
-
-if TYPE_CHECKING:
-    Action = str
-else:
-    Action = Literal[tuple(ACTIONS)]
-    """What may be counted and cost energy."""
 
 
 class Memory(Section):
@@ -53,10 +46,9 @@ class VectorUnit(Section):
     lanes_elements_per_cycle: Quantity[ElementsPerCycle]
 
 
-class ActionEnergy(Quantity[Joules]):
-    """Energy of one action at the nominal voltage, in joules; several entries may share an action."""
+class ActionEnergy(ArrayEnergy):
+    """Energy of one action, and the thermal node that it heats."""
 
-    per: Action
     heats: Text
 
 
@@ -145,11 +137,12 @@ class Decision(Section):
 
 
 class DeviceProfile(Section):
-    """One device."""
+    """One device; ``process_node`` is needed where an energy was given for another process."""
 
     schema_version: Literal[1]
     name: Text
     description: str = ""
+    process_node_nanometres: Quantity[Nanometres] | None = None
     array: AnyArray
     memory: Memory
     vector_unit: VectorUnit
@@ -169,13 +162,27 @@ class DeviceProfile(Section):
         for path, node in self._heated():
             if node not in known:
                 yield Problem((*path, "heats"), f"unknown node {node!r}: {did_you_mean(node, known)}")
-        yield from _energy_problems(self.array, self.energy)
+        yield from energy_problems(self.array, self.energy, self.process)
         clocks = {point.frequency_hertz.value: point.frequency_hertz.text for point in self.operating_points.points}
         for position, trip in enumerate(self.throttling.trips):
             if trip.frequency_cap_hertz.value not in clocks:
                 path = ("throttling", "trips", position, "frequency_cap")
                 cap = trip.frequency_cap_hertz.text
                 yield Problem(path, f"{cap} is no operating point: choose one of {', '.join(clocks.values())}")
+
+    @property
+    def process(self) -> Process | None:
+        """The node and the nominal voltage, if the node is given."""
+        if self.process_node_nanometres is None:
+            return None
+        return Process(
+            node_nanometres=self.process_node_nanometres.value,
+            voltage_volts=self.operating_points.nominal_voltage_volts.value,
+        )
+
+    def joules(self) -> Mapping[str, float]:
+        """Return the energy of each entry at the nominal voltage, scaled where it was given for another process."""
+        return priced(self.energy, self.process)
 
     def _heated(self) -> Iterator[tuple[KeyPath, str]]:
         for name, entry in self.energy.items():
@@ -186,28 +193,6 @@ class DeviceProfile(Section):
         yield ("decision",), self.decision.heats
 
 
-def _energy_problems(array: AnyArray, energy: Mapping[str, ActionEnergy]) -> Iterator[Problem]:
-    """Yield actions of the array, the vector unit and the DRAM that no entry prices, and entries for other actions."""
-    counted = (*array.actions, *DEVICE_ACTIONS)
-    for action in sorted(set(counted) - {entry.per for entry in energy.values()}):
-        yield Problem(("energy",), f"no entry for the action {action!r}: add one with 'per: {action}'")
-    for name, entry in energy.items():
-        if entry.per not in counted:
-            sentence = f"an array of kind {array.kind} never counts {entry.per!r}: expected one of {', '.join(counted)}"
-            yield Problem(("energy", name, "per"), sentence)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """Where one number of a profile comes from; the texts are as the file writes them."""
-
-    path: str
-    value: str
-    range: str
-    source: str | None
-    assumption: str | None
-
-
 def load_profile(name_or_path: str, overrides: Sequence[Override] = ()) -> DeviceProfile:
     """Read a packaged profile by its name, or any by its path.
 
@@ -215,22 +200,3 @@ def load_profile(name_or_path: str, overrides: Sequence[Override] = ()) -> Devic
         ConfigurationError: Unknown, unreadable or invalid.
     """
     return load_document(find("profiles", name_or_path), DeviceProfile, overrides)
-
-
-def provenance(profile: DeviceProfile) -> tuple[Provenance, ...]:
-    """Return one row per number of the profile, in its order."""
-    return tuple(
-        Provenance(
-            path=path,
-            value=number.text,
-            range=number.range_text,
-            source=number.source,
-            assumption=number.assumption,
-        )
-        for path, number in quantities(profile)
-    )
-
-
-def count_assumptions(profile: DeviceProfile) -> int:
-    """Return how many of the profile's numbers are assumed."""
-    return sum(number.assumption is not None for _, number in quantities(profile))

@@ -20,6 +20,9 @@ _TWO_FORMS = (
 )
 
 
+_HELD_UNITS = {("s", PICOSECONDS_PER_SECOND): "ps", ("m", 10**9): "nm"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """Marks a field that is written with a unit and held as a plain number.
@@ -53,7 +56,7 @@ class Measured:
         if not self.whole:
             return float(held)
         if held.denominator != 1:
-            unit = "ps" if self.per_unit == PICOSECONDS_PER_SECOND else self.dimension.unit
+            unit = _HELD_UNITS.get((self.dimension.unit, self.per_unit), self.dimension.unit)
             raise ValueError(f"{given} is not a whole number{f' of {unit}' if unit else ''}: round it")
         return held.numerator
 
@@ -103,6 +106,7 @@ def _picoseconds(*, at_least: float | None = None, above: float | None = None) -
 Picoseconds = Annotated[int, _picoseconds(at_least=0)]
 PositivePicoseconds = Annotated[int, _picoseconds(above=0)]
 Hertz = Annotated[int, Measured(dimension=units.FREQUENCY, whole=True, above=0)]
+Nanometres = Annotated[int, Measured(dimension=units.LENGTH, per_unit=10**9, whole=True, above=0)]
 Volts = Annotated[float, Measured(dimension=units.VOLTAGE, above=0)]
 Joules = Annotated[float, Measured(dimension=units.ENERGY, at_least=0)]
 Watts = Annotated[float, Measured(dimension=units.POWER, at_least=0)]

@@ -44,6 +44,7 @@ SLOPE = Dimension(name="a relative slope per kelvin", unit="1/K", units=("1/K",)
 DATA_RATE = Dimension(name="a data rate", unit="bit/s", units=("bit/s", "MB/s", "GB/s"), example="2.1 GB/s")
 PORT_WIDTH = Dimension(name="a port width", unit="bit/cycle", units=("bit/cycle", "B/cycle"), example="64 bit/cycle")
 LANES = Dimension(name="a rate of elements", unit="element/cycle", units=("element/cycle",), example="64 element/cycle")
+LENGTH = Dimension(name="a process node", unit="m", units=("nm", "um"), example="45 nm")
 COUNT = Dimension(name="a number", unit="", units=(), example="8")
 FRACTION = Dimension(name="a fraction", unit="", units=(), example="0.75")
 
@@ -55,6 +56,7 @@ _PREFIXED: Mapping[str, tuple[int, Mapping[str, int]]] = {
     "W": (1, {"J": 1, "s": -1}),
     "V": (1, {"V": 1}),
     "K": (1, {"K": 1}),
+    "m": (1, {"m": 1}),
     "bit": (1, {"bit": 1}),
     "B": (8, {"bit": 1}),
 }

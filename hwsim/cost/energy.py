@@ -20,6 +20,9 @@ ACTIONS: Mapping[str, str] = {
     "binary_mac": "one 1-bit by 1-bit multiply-accumulate in an occupied lane",
     "buffer_bit": "one bit read from an on-chip operand buffer",
     "dram_bit": "one bit moved between chip and DRAM, in either direction",
+    "mac_at_1_bit": "one multiply-accumulate in the binary mode of an array with modes",
+    "mac_at_2_bits": "one in its ternary mode, whose operands take two bits",
+    "mac_at_8_bits": "one in its 8-bit mode",
     "vector_operation": "one element operation of the vector unit",
 }
 """Every action that models may count -> what it is."""

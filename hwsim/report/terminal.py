@@ -13,7 +13,7 @@ from rich.text import Text
 from hwsim.comparison import Comparison, Interval
 
 if TYPE_CHECKING:
-    from hwsim.config.profile import Provenance
+    from hwsim.config.provenance import Provenance
 
 NO_VALUE = "-"
 Format = Callable[[float], str]
@@ -133,7 +133,9 @@ def print_provenance(numbers: Sequence[Provenance], *, console: Console | None =
     """
     console = console or Console(highlight=False)
     for number in numbers:
-        console.print(f"[bold]{number.path}[/bold]: {number.value}")
+        console.print(
+            f"[bold]{number.path}[/bold]: {number.value}{f', scaled to {number.scaled}' if number.scaled else ''}"
+        )
         told = number.source or f"assumed, range {number.range}: {number.assumption}"
         console.print(Padding(Text(told), (0, 0, 0, 4)))
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer, LayerGraph
 from hwsim.comparison import Comparison, Interval, compare
-from hwsim.config.profile import Provenance
+from hwsim.config.provenance import Provenance
 from hwsim.layer_statistics import layer_statistics
 from hwsim.metrics import summarise
 from hwsim.records.schema import DECISIONS, FRAMES, LAYERS, telemetry_schema

@@ -10,7 +10,8 @@ import pytest
 
 from bitmixer.errors import DocumentError
 from hwsim.config.packaged import find, packaged_names
-from hwsim.config.profile import DeviceProfile, count_assumptions, load_profile, provenance
+from hwsim.config.profile import DeviceProfile, load_profile
+from hwsim.config.provenance import count_assumptions, provenance
 
 NAME = "bismo_pynq_z1"
 

@@ -10,6 +10,7 @@ from bitmixer.errors import did_you_mean
 from hwsim.cost.arrays.base import ArrayModel, LayerShapes
 from hwsim.cost.arrays.bismo import Bismo
 from hwsim.cost.arrays.bitfusion import BitFusion
+from hwsim.cost.arrays.braintta import BrainTta
 from hwsim.cost.arrays.loom import Loom
 from hwsim.cost.arrays.schedule import Schedule, SchedulingArray
 from hwsim.cost.arrays.stripes import Stripes
@@ -22,6 +23,7 @@ __all__ = [
     "ArrayModel",
     "Bismo",
     "BitFusion",
+    "BrainTta",
     "LayerShapes",
     "Loom",
     "Schedule",
@@ -33,7 +35,9 @@ __all__ = [
     "parse_parameters",
 ]
 
-ARRAYS: dict[str, type[Any]] = {model.name: model for model in (Bismo, BitFusion, Loom, Stripes, Systolic, Unpu)}
+ARRAYS: dict[str, type[Any]] = {
+    model.name: model for model in (Bismo, BitFusion, BrainTta, Loom, Stripes, Systolic, Unpu)
+}
 """Name -> frozen dataclass whose fields are the array's parameters; each is an ``ArrayModel``."""
 
 

@@ -1,0 +1,76 @@
+"""The array profile: a published array, its parameters, clock, process, memory and energies, and nothing of heat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from bitmixer.documents.section import Problem, Section, Text
+from bitmixer.documents.source import Override, load_document, read_tree
+from hwsim.config.arrays import AnyArray
+from hwsim.config.energy import ArrayEnergy, Process, energy_problems, priced
+from hwsim.config.packaged import find_any
+from hwsim.config.profile import DeviceProfile, Memory, VectorUnit
+from hwsim.config.quantity import Hertz, Nanometres, PositiveCount, Quantity, Volts
+
+_ONLY_DEVICES = frozenset({"operating_points", "thermal", "throttling", "sensors"})
+
+
+class Buffers(Section):
+    """Capacities of the on-chip buffers, in bytes, where they are published."""
+
+    weight_bytes: Quantity[PositiveCount] | None = None
+    activation_bytes: Quantity[PositiveCount] | None = None
+    output_bytes: Quantity[PositiveCount] | None = None
+
+
+class ArrayProfile(Section):
+    """One array, to price layers and networks on; a device profile adds what a simulation over time needs.
+
+    Attributes:
+        clock_hertz: Clock at which memory is compared with compute.
+        process_node_nanometres: Process of the energies.
+        nominal_voltage_volts: Their voltage.
+        memory: DRAM beside the array; papers rarely have one, and it is then assumed.
+    """
+
+    schema_version: Literal[1]
+    name: Text
+    description: str = ""
+    array: AnyArray
+    clock_hertz: Quantity[Hertz]
+    process_node_nanometres: Quantity[Nanometres]
+    nominal_voltage_volts: Quantity[Volts]
+    memory: Memory
+    vector_unit: VectorUnit
+    energy: Mapping[Text, ArrayEnergy]
+    buffers: Buffers | None = None
+
+    def contradictions(self) -> Iterator[Problem]:
+        """Yield actions without energy or never counted, and energies that cannot be scaled."""
+        yield from energy_problems(self.array, self.energy, self.process)
+
+    @property
+    def process(self) -> Process:
+        """The node and the voltage of the energies."""
+        return Process(
+            node_nanometres=self.process_node_nanometres.value, voltage_volts=self.nominal_voltage_volts.value
+        )
+
+    def joules(self) -> Mapping[str, float]:
+        """Return the energy of each entry, scaled where it was given for another process."""
+        return priced(self.energy, self.process)
+
+
+def load_any_profile(name_or_path: str, overrides: Sequence[Override] = ()) -> DeviceProfile | ArrayProfile:
+    """Read a device profile or an array profile, packaged by its name or any by its path.
+
+    A document with operating points, thermal nodes, throttling or sensors is a device's, any other an array's.
+
+    Raises:
+        ConfigurationError: Unknown, unreadable or invalid.
+    """
+    path = find_any(("profiles", "profiles/arrays"), "profile", name_or_path)
+    if _ONLY_DEVICES & set(read_tree(path).data):
+        return load_document(path, DeviceProfile, overrides)
+    return load_document(path, ArrayProfile, overrides)
