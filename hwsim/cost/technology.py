@@ -94,7 +94,7 @@ def at_capacity(table: Mapping[int, float], capacity_bytes: int) -> float:
     above = bisect_left(sizes, capacity_bytes)
     low, high = sizes[above - 1], sizes[above]
     share = math.log(capacity_bytes / low) / math.log(high / low)
-    return table[low] * (table[high] / table[low]) ** share
+    return table[low] * math.pow(table[high] / table[low], share)
 
 
 def _coefficients(node: int) -> tuple[float, float, float]:

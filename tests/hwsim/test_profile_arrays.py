@@ -33,8 +33,11 @@ def example(kind: str) -> dict[str, Any]:
     }
 
 
-def written(kind: str, tmp_path: Path, *, changes: tuple[tuple[str, str], ...] = ()) -> Path:
+def written(
+    kind: str, tmp_path: Path, *, actions: tuple[str, ...] | None = None, changes: tuple[tuple[str, str], ...] = ()
+) -> Path:
     """Write the packaged profile with another array, whose parameters are those of ``example``."""
+    actions = ARRAYS[kind].actions if actions is None else actions
     text = find("profiles", "bismo_pynq_z1").read_text(encoding="utf-8")
     start, end = text.index("array:\n"), text.index("\nmemory:")
     units = {"interface_bits_per_cycle": ("interface", " bit/cycle")}
@@ -46,6 +49,9 @@ def written(kind: str, tmp_path: Path, *, changes: tuple[tuple[str, str], ...] =
         )
     text = text[:start] + "".join(lines) + text[end:]
     text = text.replace("source: *largest_build}\n      voltage", "source: x}\n      voltage")
+    start, end = text.index("energy:\n") + len("energy:\n"), text.index("  vector_operation:\n    per")
+    entries = (f"  {action}:\n    {{per: {action}, value: 1 pJ, source: x, heats: junction}}\n" for action in actions)
+    text = text[:start] + "".join(entries) + text[end:]
     for old, new in changes:
         assert old in text, old
         text = text.replace(old, new, 1)
@@ -108,11 +114,12 @@ def test_words_are_checked_too(tmp_path: Path) -> None:
     assert "array.dataflow: unknown value 'is': Known: os, ws" in problem
 
 
-def test_an_action_that_the_array_never_counts_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ARRAYS["unpu"], "actions", ("array_cycle", "binary_mac"))
-    (problem,) = complaint(written("unpu", tmp_path))
-    expected = "energy.buffers.per: an array of kind unpu never counts 'buffer_bit': expected one of array_cycle"
-    assert expected in problem
+def test_an_action_that_the_array_never_counts_is_refused(tmp_path: Path) -> None:
+    extra = (*ARRAYS["unpu"].actions, "mac_at_1_bit")
+    (problem,) = complaint(written("unpu", tmp_path, actions=extra))
+    assert "energy.mac_at_1_bit.per: an array of kind unpu never counts 'mac_at_1_bit': expected one of" in problem
+    (problem,) = complaint(written("braintta", tmp_path, actions=("array_cycle", "mac_at_1_bit", "mac_at_8_bits")))
+    assert "energy: no entry for the action 'mac_at_2_bits': add one" in problem
 
 
 def test_the_schema_has_every_array_and_every_action(hwsim: Callable[..., Any]) -> None:
