@@ -280,9 +280,7 @@ def area(
 
 @app.command()
 def schema(
-    kind: Annotated[
-        str, typer.Argument(help="scenario, recipe, profile (of a device), array_profile or energy_table")
-    ],
+    kind: Annotated[str, typer.Argument(help="scenario, recipe, profile (of a device), array_profile or energy_table")],
 ) -> None:
     """Print the JSON schema of a document, for editors."""
     from bitmixer.errors import did_you_mean
