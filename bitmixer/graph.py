@@ -176,6 +176,11 @@ class LayerGraph:
         return sum(layer.macs for layer in self.layers)
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """All weight and activation bits that any site allows, ascending."""
+        return tuple(sorted({bits for layer in self.layers for pair in layer.allowed for bits in pair}))
+
+    @property
     def stored_weight_bits(self) -> int:
         """Bits of memory that hold all weights: at the highest width, or at every width where codes are independent."""
         widths = ({pair.weight for pair in layer.allowed} for layer in self.layers)

@@ -13,6 +13,7 @@ from hwsim.config.profile import DeviceProfile
 from hwsim.config.thermal import AMBIENT
 from hwsim.cost import CostTable, EnergyTable, Memory, cost_table
 from hwsim.cost.arrays import ArrayModel
+from hwsim.cost.arrays.base import Int64Array
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
 from hwsim.plant.plant import PlantParameters
@@ -84,12 +85,19 @@ class Device:
         """Clocks, fastest first."""
         return tuple(point.frequency_hertz for point in self.operating_points.points)
 
-    def cost_table(self, graph: LayerGraph, inputs_per_frame: int) -> CostTable:
-        """Return what each site costs at each width, on this device."""
-        widths = {bits for layer in graph.layers for pair in layer.allowed for bits in pair}
+    def cost_table(
+        self, graph: LayerGraph, inputs_per_frame: int, *, weight_cycles: Int64Array | None = None
+    ) -> CostTable:
+        """Return what each site costs at each width, on this device.
+
+        Args:
+            graph: The network.
+            inputs_per_frame: Inputs of a frame.
+            weight_cycles: [site, width], the array's cycles for one input where weights alone decide on them.
+        """
         return cost_table(
             graph,
-            widths=tuple(sorted(widths)),
+            widths=graph.widths,
             inputs_per_frame=inputs_per_frame,
             array=self.array,
             memory=self.memory,
@@ -97,6 +105,7 @@ class Device:
             energy_table=self.energy_table,
             nodes=self.thermal_network.nodes,
             frequencies_hertz=self.frequencies_hertz,
+            weight_cycles=weight_cycles,
         )
 
     def plant_parameters(self, costs: CostTable, ambient: Ambient) -> PlantParameters:

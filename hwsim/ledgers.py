@@ -61,13 +61,13 @@ def close_ledgers(folder: Path, device: Device, costs: CostTable, plant: Plant) 
 
 
 def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
-    """Return counts times table, over every written layer row."""
+    """Return counts times table, over every written layer row; less what values let the array skip."""
     schedule = build_schedule(costs.graph, costs)
-    executions = np.zeros(costs.rows)
+    executions, array_cycles = np.zeros(costs.rows), np.zeros(costs.rows)
     names = {layer.name: position for position, layer in enumerate(costs.graph.layers)}
     columns = [
         "layer", "weight_bits", "activation_bits", "next_activation_bits", "norm_reload",
-        "dynamic_energy_scale",
+        "dynamic_energy_scale", "array_cycles",
     ]  # fmt: skip
     for batch in pq.ParquetFile(folder / "layers.parquet").iter_batches(columns=columns):
         layer = batch.column("layer").dictionary_encode()
@@ -77,12 +77,20 @@ def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
             *(batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in columns[1:5]),
         ])  # fmt: skip
         distinct, which = np.unique(keys, axis=1, return_inverse=True)
-        weights = np.bincount(which.reshape(-1), weights=batch.column("dynamic_energy_scale").to_numpy())
-        for (position, weight, activation, following, reload), times in zip(distinct.T.tolist(), weights, strict=True):
+        scales = batch.column("dynamic_energy_scale").to_numpy()
+        weights = np.bincount(which.reshape(-1), weights=scales)
+        worked = np.bincount(which.reshape(-1), weights=scales * batch.column("array_cycles").to_numpy())
+        for (position, weight, activation, following, reload), times, cycles in zip(
+            distinct.T.tolist(), weights, worked, strict=True
+        ):
             key = activation if schedule.key_consumers[position] < 0 else following
             row = schedule.row(position, (weight, activation), key, norm_reload=bool(reload))
             executions[row] += times
+            array_cycles[row] += cycles
+    skipped = executions - array_cycles / np.array(schedule.array_cycles)
     totals = {action: float(counts.reshape(-1) @ executions) for action, counts in costs.counts.items()}
+    for action, counts in costs.cycle_counts.items():
+        totals[action] -= float(counts.reshape(-1) @ skipped)
     return math.fsum(total * device.energy_table.joules_per_action(action) for action, total in totals.items())
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -27,14 +26,15 @@ from bitmixer.networks.checkpoint import Checkpoint, require_weights
 from bitmixer.operands import SiteOperands
 from hwsim.provenance import source_sha256
 from hwsim.simulation.events import FrameEnded, FrameStarted, LayerIssued, Observer, Widths
+from hwsim.table_cache import UNKNOWN, TableCache, default_cache
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bitmixer.execution import StepwiseRun
     from bitmixer.network import MetaQuantizedNetwork
 
 Predictions = dict[int, NDArray[np.int32]]
-UNKNOWN = -1
 
 
 class LoadedNetwork:
@@ -97,6 +97,27 @@ class LoadedNetwork:
 
         return operands(self.network, self.inputs[indices], self.assignment(widths))
 
+    def stepwise(self, indices: Sequence[int]) -> StepwiseRun:
+        """Begin to run the network layer by layer on some inputs."""
+        from bitmixer.execution import StepwiseRun
+
+        return StepwiseRun(self.network, self.inputs[list(indices)])
+
+
+def weight_operands(
+    checkpoint: Checkpoint, assignments: Iterable[BitAssignment]
+) -> Iterator[tuple[BitAssignment, Iterator[SiteOperands]]]:
+    """Yield assignments with what each site multiplies under them: its weights, and activations of a blank input."""
+    import torch
+
+    from bitmixer.execution import operands
+    from bitmixer.networks import load_network
+
+    network = load_network(checkpoint)
+    blank = torch.zeros(1, *checkpoint.graph.input_shape)
+    for assignment in assignments:
+        yield assignment, operands(network, blank, assignment)
+
 
 def lazy_predictions(
     loaded: LoadedNetwork, frames: Iterable[FrameEnded], *, cache: PredictionCache | None = None,
@@ -121,8 +142,8 @@ def lazy_predictions(
     return {frame.frame: known[frame.widths][list(frame.inputs)] for frame in ran}
 
 
-class PredictionCache:
-    """Predictions on disk, one small file per assignment; damaged files are computed again.
+class PredictionCache(TableCache):
+    """Predictions on disk, one small file per assignment.
 
     Args:
         loaded: The network and data that they belong to.
@@ -130,48 +151,8 @@ class PredictionCache:
     """
 
     def __init__(self, loaded: LoadedNetwork, root: Path | None = None) -> None:
-        self._inputs = len(loaded.labels)
-        self._classes = loaded.graph.classes
-        self._folder = (root or default_cache()) / "predictions" / loaded.identity[:24]
-
-    @property
-    def is_started(self) -> bool:
-        """Whether this very network has run on this data before, and so loads and runs."""
-        return self._folder.is_dir()
-
-    def load(self, widths: Sequence[Widths]) -> NDArray[np.int32]:
-        """Return the known predictions of an assignment; -1 where unknown."""
-        try:
-            table = np.load(self._file(widths), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            table = None
-        if (
-            table is None
-            or table.shape != (self._inputs,)
-            or table.dtype != np.int32
-            or not ((table >= UNKNOWN) & (table < self._classes)).all()
-        ):
-            return np.full(self._inputs, UNKNOWN, dtype=np.int32)
-        known: NDArray[np.int32] = table
-        return known
-
-    def store(self, widths: Sequence[Widths], table: NDArray[np.int32]) -> None:
-        """Keep the predictions of an assignment."""
-        file = self._file(widths)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}.part")
-        with temporary.open("wb") as stream:
-            np.save(stream, table)
-        temporary.replace(file)
-
-    def _file(self, widths: Sequence[Widths]) -> Path:
-        return self._folder / f"{hashlib.sha256(json.dumps(list(widths)).encode()).hexdigest()[:24]}.npy"
-
-
-def default_cache() -> Path:
-    """Return the cache folder: ``HWSIM_CACHE``, or ``hwsim`` in the user's cache folder."""
-    given = os.environ.get("HWSIM_CACHE")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hwsim"
+        folder = (root or default_cache()) / "predictions" / loaded.identity[:24]
+        super().__init__(folder, shape=(len(loaded.labels),), dtype=np.int32, limit=loaded.graph.classes)
 
 
 class InStepExecution(Observer):
@@ -179,15 +160,13 @@ class InStepExecution(Observer):
 
     Attributes:
         predictions: Frame -> predicted classes.
+        run: That of the frame which started last.
     """
 
-    def __init__(self, loaded: LoadedNetwork) -> None:
-        from bitmixer.execution import StepwiseRun
+    run: StepwiseRun
 
-        self._loaded = loaded
-        self._begin: Callable[[Sequence[int]], StepwiseRun] = lambda inputs: StepwiseRun(
-            loaded.network, loaded.inputs[list(inputs)]
-        )
+    def __init__(self, loaded: LoadedNetwork) -> None:
+        self._begin = loaded.stepwise
         self._names = [layer.name for layer in loaded.graph.layers]
         self._consumers = [layer.key_consumer for layer in loaded.graph.layers]
         self._confidences: list[float] = []
@@ -195,21 +174,21 @@ class InStepExecution(Observer):
 
     def frame_started(self, event: FrameStarted) -> None:
         """Begin with the frame's inputs."""
-        self._run = self._begin(event.inputs)
+        self.run = self._begin(event.inputs)
 
     def layer_issued(self, event: LayerIssued) -> None:
         """Run one layer at the widths that the hardware committed."""
         name, consumer = self._names[event.position], self._consumers[event.position]
-        self._run.commit(name, BitWidths(*event.widths))
+        self.run.commit(name, BitWidths(*event.widths))
         if consumer is not None and event.consumer_widths is not None:
-            self._run.commit(consumer, BitWidths(*event.consumer_widths))
-        self._run.advance(name)
+            self.run.commit(consumer, BitWidths(*event.consumer_widths))
+        self.run.advance(name)
 
     def frame_ended(self, event: FrameEnded) -> None:
         """Keep the predictions, and the confidence for the controller."""
         if not event.widths:
             return
-        logits = self._run.finish()
+        logits = self.run.finish()
         self.predictions[event.frame] = logits.argmax(dim=1).numpy().astype(np.int32)
         self._confidences.append(float(logits.softmax(dim=1).amax(dim=1).mean()))
 

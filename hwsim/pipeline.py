@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwsim import metrics
 from hwsim.controllers import build_controller
+from hwsim.cost.arrays import ValueArray
 from hwsim.layer_statistics import layer_statistics
 from hwsim.ledgers import close_ledgers
 from hwsim.planning import Plan, plan, simulation_setup
@@ -29,7 +30,8 @@ from hwsim.records.store import RunFolder
 from hwsim.simulation.simulator import Simulator
 
 if TYPE_CHECKING:
-    from hwsim.outputs import LoadedNetwork
+    from hwsim.outputs import InStepExecution, LoadedNetwork
+    from hwsim.value_cycles import ValueCycles
 
 __all__ = ["Plan", "Progress", "plan", "run", "run_folder"]
 
@@ -54,6 +56,7 @@ def run(
     scenario, checkpoint = planned.scenario, planned.checkpoint
     stream = scenario.streams[0]
     loaded, in_step = _load_outputs(planned)
+    values = _load_values(planned, loaded, in_step)
     clear(folder)
     recorder = Recorder(
         folder, checkpoint.graph, planned.costs, planned.device.thermal_network.nodes,
@@ -61,8 +64,9 @@ def run(
     )  # fmt: skip
     simulator = Simulator(
         simulation_setup(planned, VIRTUAL_INPUTS if loaded is None else len(loaded.labels)),
-        [recorder] if in_step is None else [in_step, recorder],  # so that a frame on record has its outputs
+        [each for each in (in_step, values, recorder) if each],  # so that a frame on record has its outputs
         confidences=tuple if in_step is None else in_step.take_confidences,
+        array_cycles=values,
     )
     predictions = {} if in_step is None else in_step.predictions
     interrupted = False
@@ -79,6 +83,8 @@ def run(
             )
     except KeyboardInterrupt:
         interrupted = True
+    if values is not None:
+        values.keep()
     recorder.close()
     recorder.write_frames(predictions, loaded.labels if loaded is not None and predictions else None)
     write_manifest(planned, folder, interrupted=interrupted)
@@ -101,7 +107,7 @@ def run(
     return summary
 
 
-def _load_outputs(planned: Plan) -> tuple[LoadedNetwork | None, Any]:
+def _load_outputs(planned: Plan) -> tuple[LoadedNetwork | None, InStepExecution | None]:
     """Return the network with its data, and the in-step execution, where the scenario wants them."""
     scenario = planned.scenario
     if scenario.outputs == "none":
@@ -117,3 +123,16 @@ def _load_outputs(planned: Plan) -> tuple[LoadedNetwork | None, Any]:
     if not PredictionCache(loaded).is_started:
         _ = loaded.network  # a network that cannot be loaded is refused before anything is simulated
     return loaded, None
+
+
+def _load_values(planned: Plan, loaded: LoadedNetwork | None, in_step: InStepExecution | None) -> ValueCycles | None:
+    """Return what counts cycles from values, where they depend on activations."""
+    array = planned.device.array
+    if loaded is None or not isinstance(array, ValueArray) or not array.reads_activations:
+        return None
+    from hwsim.value_cycles import ValueCycles, cycle_cache
+
+    cache = cycle_cache(array, loaded)
+    if not cache.is_started:
+        _ = loaded.network  # as above
+    return ValueCycles(array, loaded, begin=None if in_step is None else lambda inputs: in_step.run, cache=cache)

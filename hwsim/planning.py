@@ -24,6 +24,7 @@ from hwsim.config.scenario import PeriodicArrivals as ArrivalsSection
 from hwsim.controllers import build_controller, parse_controller
 from hwsim.controllers.base import NetworkView
 from hwsim.cost import CostTable
+from hwsim.cost.arrays import ValueArray
 from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError
 from hwsim.plant.ambient import Ambient
@@ -87,10 +88,15 @@ def plan(
         checkpoint = find_checkpoint(_beside(stream.network, path))
         if scenario.outputs != "none" and checkpoint.weights_sha256 is None:
             raise ConfigurationError(f"{checkpoint.name} is a geometry without trained weights: set outputs: none")
-        costs = device.cost_table(checkpoint.graph, stream.inputs_per_frame)
+        costs = _cost_table(device, checkpoint, stream.inputs_per_frame)
     with _blaming(path, sets, ("streams", 0, "data")):
         if stream.data is not None:
             require_shape(stream.data, checkpoint.graph.input_shape, checkpoint.name)
+    with _blaming(path, sets, ("outputs",)):
+        if scenario.outputs == "none" and isinstance(device.array, ValueArray) and device.array.reads_activations:
+            raise ConfigurationError(
+                f"none, but array {device.array.name} takes its cycles from the activations of the network: set lazy"
+            )
     spelled = controller or _spelled(scenario)
     with _blaming(path, sets, ("controller",), f"--controller {controller}" if controller else None):
         scenario = _with_assignment(scenario, path, checkpoint.graph)
@@ -111,6 +117,16 @@ def plan(
         controller=spelled,
         run_id=provenance.run_id(resolved(scenario, profile), checkpoint.sha256),
     )
+
+
+def _cost_table(device: Device, checkpoint: Checkpoint, inputs_per_frame: int) -> CostTable:
+    """Return the costs of the network's sites; exact where they depend on weights, a bound where on activations."""
+    array, graph = device.array, checkpoint.graph
+    if not isinstance(array, ValueArray) or array.reads_activations:
+        return device.cost_table(graph, inputs_per_frame)
+    from hwsim.value_cycles import weight_cycles
+
+    return device.cost_table(graph, inputs_per_frame, weight_cycles=weight_cycles(array, checkpoint, graph.widths))
 
 
 def simulation_setup(planned: Plan, available_inputs: int) -> Setup:

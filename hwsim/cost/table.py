@@ -11,6 +11,7 @@ from bitmixer.bitwidths import BitWidths
 from bitmixer.errors import did_you_mean
 from bitmixer.graph import LOGIT_BITS, LayerGraph
 from hwsim.cost.arrays.base import ArrayModel, Int64Array, LayerShapes, ceil_divide, layer_column
+from hwsim.cost.arrays.valued import ValueArray
 from hwsim.cost.energy import ELSEWHERE, EnergyTable, Float64Array
 from hwsim.cost.memory import Memory, Traffic, layer_traffic, norm_reload_bits
 from hwsim.errors import ConfigurationError
@@ -29,10 +30,13 @@ class CostTable:
         widths: Bit-widths of the axes w, a and next.
         nodes: Thermal nodes; the last is ``elsewhere``.
         compute_cycles: [site, w, a], of the array alone.
+        other_cycles: [frequency, site, w, a, next, reload]: max(memory, vector unit).
         total_cycles: [frequency, site, w, a, next, reload]: max(compute, memory, vector unit).
         dram_read_bits: [site, w, a, next, reload].
         dram_write_bits: [site, w, a, next, reload].
         counts: Action -> [site, w, a, next, reload].
+        cycle_counts: The part of them that shrinks in proportion with the array's cycles where values let it skip work:
+            the table then holds the bound, which no execution exceeds. Nothing for other arrays.
         energy_joules: [site, w, a, next, reload], at the nominal voltage.
         node_energy_joules: [site, w, a, next, reload, node].
     """
@@ -43,16 +47,19 @@ class CostTable:
     frequencies_hertz: tuple[int, ...]
     nodes: tuple[str, ...]
     compute_cycles: Int64Array
+    other_cycles: Int64Array
     total_cycles: Int64Array
     dram_read_bits: Int64Array
     dram_write_bits: Int64Array
     counts: Mapping[str, Int64Array]
+    cycle_counts: Mapping[str, Int64Array]
     energy_joules: Float64Array
     node_energy_joules: Float64Array
 
     def __post_init__(self) -> None:
-        totals = (self.compute_cycles, self.total_cycles, self.dram_read_bits, self.dram_write_bits)
-        for array in (*totals, *self.counts.values(), self.energy_joules, self.node_energy_joules):
+        totals = (self.compute_cycles, self.other_cycles, self.total_cycles, self.dram_read_bits, self.dram_write_bits)
+        counts = (*self.counts.values(), *self.cycle_counts.values())
+        for array in (*totals, *counts, self.energy_joules, self.node_energy_joules):
             array.flags.writeable = False
 
     @property
@@ -118,6 +125,7 @@ def cost_table(
     energy_table: EnergyTable,
     nodes: tuple[str, ...],
     frequencies_hertz: tuple[int, ...],
+    weight_cycles: Int64Array | None = None,
 ) -> CostTable:
     """Price every site of ``graph`` at every combination of ``widths``.
 
@@ -134,6 +142,8 @@ def cost_table(
         energy_table: Joules per action.
         nodes: Names of the thermal nodes, without ``elsewhere``.
         frequencies_hertz: Clocks at which total cycles are wanted.
+        weight_cycles: [site, w], what the array takes for one input, where that depends on weights alone: instead of
+            its bound, which stays where there is a 0.
 
     Raises:
         ConfigurationError: A site allows bits outside ``widths``, or an energy entry names an unknown node.
@@ -141,12 +151,17 @@ def cost_table(
     _check_widths(graph, widths)
     bits = np.array(widths, dtype=np.int64)
     shapes = LayerShapes.of(graph.layers, inputs_per_frame=inputs_per_frame, trailing_axes=2)
-    compute = array.compute_cycles(shapes, bits[:, None], bits)
+    bound = array.compute_cycles(shapes, bits[:, None], bits)
+    compute = bound if weight_cycles is None else _known_cycles(weight_cycles * inputs_per_frame, bound)
     traffic = _traffic(graph, bits, inputs_per_frame)
     vector_operations = inputs_per_frame * layer_column(graph.layers, "vector_operations", 4)
-    busy = np.maximum(compute[..., None, None], ceil_divide(vector_operations, vector_lanes))
-    total = [np.maximum(busy, memory.cycles(traffic, frequency)) for frequency in frequencies_hertz]
+    vector_cycles = ceil_divide(vector_operations, vector_lanes)
+    other = np.stack([np.maximum(vector_cycles, memory.cycles(traffic, hertz)) for hertz in frequencies_hertz])
     array_counts = array.action_counts(shapes, bits[:, None], bits)
+    shrinking = array.cycle_counts(shapes, bits[:, None], bits) if isinstance(array, ValueArray) else {}
+    if weight_cycles is not None:
+        array_counts = _counts_less(array_counts, shrinking, 1 - compute / bound)
+        shrinking = {}  # nothing is left to be found out
     counts = {action: count[..., None, None] for action, count in array_counts.items()}
     counts |= {"vector_operation": vector_operations, "dram_bit": traffic.bits}
     node_energy = energy_table.node_energy_joules(counts, nodes)
@@ -158,13 +173,34 @@ def cost_table(
         frequencies_hertz=frequencies_hertz,
         nodes=(*nodes, ELSEWHERE),
         compute_cycles=compute,
-        total_cycles=np.stack(total),
+        other_cycles=other,
+        total_cycles=np.maximum(compute[..., None, None], other),
         dram_read_bits=traffic.read_bits,
         dram_write_bits=traffic.write_bits,
         counts={action: np.broadcast_to(count, shape).copy() for action, count in counts.items()},
+        cycle_counts={
+            action: np.broadcast_to(count[..., None, None], shape).copy() for action, count in shrinking.items()
+        },
         energy_joules=node_energy.sum(axis=-1),
         node_energy_joules=node_energy,
     )
+
+
+def _known_cycles(weight_cycles: Int64Array, bound: Int64Array) -> Int64Array:
+    """Return the cycles of weights, shape [site, w], in the shape of the bound, which stands in for 0."""
+    known: Int64Array = np.where(weight_cycles[..., None] > 0, weight_cycles[..., None], bound)
+    return known
+
+
+def _counts_less(
+    counts: Mapping[str, Int64Array], shrinking: Mapping[str, Int64Array], saved: Float64Array
+) -> dict[str, Int64Array]:
+    """Return action counts without a share of those that shrink, to the nearest whole number."""
+    nothing = np.zeros(1, dtype=np.int64)
+    return {
+        action: count - np.rint(shrinking.get(action, nothing) * saved).astype(np.int64)
+        for action, count in counts.items()
+    }
 
 
 def _traffic(graph: LayerGraph, bits: Int64Array, inputs_per_frame: int) -> Traffic:

@@ -108,11 +108,29 @@ class Plant:
         self.mean_power_watts[parameters.leakage_node] += self.leakage_watts
         self._leakage_node = parameters.leakage_node
         self._row_count = len(parameters.energy_rows_joules)
+        self._energy_rows = parameters.energy_rows_joules
         self._ledger = EnergyLedger()
         self._rows: list[int] = []
         self._durations: list[int] = []
         self._shares: list[float] = []
         self._extras: list[tuple[int, int, float]] = []
+
+    def add_row(self, energies_joules: FloatArray) -> int:
+        """Add a kind of execution to those of ``energy_rows_joules``, and return its row.
+
+        Args:
+            energies_joules: [n + 1].
+
+        Raises:
+            InvariantError: An energy is negative.
+        """
+        if not np.all(energies_joules >= 0):
+            raise InvariantError(f"an execution of {energies_joules.tolist()} J: expected 0 J or more in each column")
+        if self._row_count == len(self._energy_rows):  # doubled, so that adding many costs little
+            self._energy_rows = np.concatenate([self._energy_rows, np.zeros_like(self._energy_rows)])
+        self._energy_rows[self._row_count] = energies_joules
+        self._row_count += 1
+        return self._row_count - 1
 
     def record(self, row: int, duration_picoseconds: int, share: float = 1.0) -> None:
         """Append a segment: ``share`` of the energy of ``row``, spent evenly over a duration.
@@ -120,7 +138,7 @@ class Plant:
         A segment of no length and no energy is nothing and leaves no trace.
 
         Args:
-            row: Row of ``energy_rows_joules``; 0 is idle.
+            row: Row of ``energy_rows_joules``, or one that was added; 0 is idle.
             duration_picoseconds: Length of the segment.
             share: Part of the row's energy; below 1 where a change of the clock splits an execution, and
                 times ``dynamic_energy_scale`` at another voltage.
@@ -184,7 +202,7 @@ class Plant:
     def _take_segments(self) -> tuple[NDArray[np.int64], FloatArray]:
         """Return and forget the recorded segments: durations [m] in picoseconds, powers [m, n + 1]."""
         durations = np.array(self._durations, dtype=np.int64)
-        energies = self.parameters.energy_rows_joules[self._rows] * np.array(self._shares)[:, None]
+        energies = self._energy_rows[self._rows] * np.array(self._shares)[:, None]
         segments = len(durations)
         for segment, column, joules in self._extras:
             if segment < segments:

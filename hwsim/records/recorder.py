@@ -46,7 +46,6 @@ class Recorder(Observer):
         self._graph = graph
         self._stream = stream
         self._data = data
-        self._energies = costs.energy_joules.reshape(-1)
         self._dram_bits = (costs.dram_read_bits + costs.dram_write_bits).reshape(-1)
         self._names = pa.array([layer.name for layer in graph.layers])
         self._macs = np.array([layer.macs for layer in graph.layers], dtype=np.float64)
@@ -142,9 +141,10 @@ class Recorder(Observer):
             "start_picoseconds": events.start_picoseconds,
             "finish_picoseconds": events.finish_picoseconds,
             "cycles": events.cycles,
+            "array_cycles": events.array_cycles,
             "dram_bits": self._dram_bits[rows],
             "dynamic_energy_scale": events.dynamic_energy_scale,
-            "energy_joules": self._energies[rows] * np.asarray(events.dynamic_energy_scale),
+            "energy_joules": events.energy_joules,
         }
         self._writer.write_table(pa.table(table, schema=LAYERS))
         self._layers.clear()

@@ -61,6 +61,7 @@ LAYERS = _table(
     ("start_picoseconds", pa.int64(), "ps", "when the layer was issued"),
     ("finish_picoseconds", pa.int64(), "ps", "when it was done"),
     ("cycles", pa.int64(), "cycle", "cycles of the array's clock"),
+    ("array_cycles", pa.int64(), "cycle", "those for which the array works; memory and vector unit work beside it"),
     ("dram_bits", pa.int64(), "bit", "bits read from and written to DRAM"),
     (
         "dynamic_energy_scale",

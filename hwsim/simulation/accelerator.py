@@ -49,6 +49,10 @@ class Accelerator:
         frame: The frame on the array.
         position: Position of the layer that runs; -1 before the first.
         queue: Frames that wait.
+        before_frame: Called before a frame starts.
+        before_layer: Called before a layer is issued.
+        valued_row: Gives the row of what an issued layer really takes, given its row in the cost table; where values
+            make no difference, there is none.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Accelerator:
         self.position = -1
         self.before_frame: Callable[[], None] | None = None
         self.before_layer: Callable[[], None] | None = None
+        self.valued_row: Callable[[int, LayerIssued], int] | None = None
 
     def start(self, clock: Clock) -> None:
         """Begin to work at this clock."""
@@ -146,8 +151,9 @@ class Accelerator:
             consumer_widths = None if consumer < 0 else committed[consumer]
             if self.before_layer is not None:
                 self.before_layer()
+            issue = LayerIssued(frame.number, position, widths, consumer_widths)
             for tell_issue in announcer.layer_issued:
-                tell_issue(LayerIssued(frame.number, position, widths, consumer_widths))
+                tell_issue(issue)
             next_bits = LOGIT_BITS if consumer_widths is None else consumer_widths[1]
             transition = (widths[0], next_bits)
             reload = self._transitions[position] != transition
@@ -156,12 +162,14 @@ class Accelerator:
             row = schedule.row(position, widths, widths[1] if consumer < 0 else next_bits, norm_reload=reload)
             issued = int(self._environment.now)
             self._executing = True
-            cycles, scale = yield from self._work_off(row)
+            valued = row if self.valued_row is None else self.valued_row(row, issue)
+            cycles, scale = yield from self._work_off(valued)
             self._executing = False
-            energy += schedule.energies_joules[row] * scale
+            spent = schedule.energies_joules[valued] * scale
+            energy += spent
             event = LayerExecuted(
                 frame.number, position, widths[0], widths[1], next_bits, reload, issued,
-                int(self._environment.now), cycles, row, scale,
+                int(self._environment.now), cycles, schedule.array_cycles[valued], row, scale, spent,
             )  # fmt: skip
             for tell_done in announcer.layer_executed:
                 tell_done(event)

@@ -30,7 +30,7 @@ class LayerIssued(NamedTuple):
 
 
 class LayerExecuted(NamedTuple):
-    """A layer is done."""
+    """A layer is done; ``row`` is the cost table's, ``array_cycles`` those in which the array worked."""
 
     frame: int
     position: int
@@ -41,8 +41,10 @@ class LayerExecuted(NamedTuple):
     start_picoseconds: int
     finish_picoseconds: int
     cycles: int
+    array_cycles: int
     row: int
     dynamic_energy_scale: float
+    energy_joules: float
 
 
 class FrameEnded(NamedTuple):

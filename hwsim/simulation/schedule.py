@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from bitmixer.graph import LayerGraph
 from hwsim.cost import CostTable
@@ -23,6 +26,7 @@ class Schedule:
         key_consumers: Position of each site's key consumer; -1 before the output.
         durations_picoseconds: [clock][row of the cost table] time of one execution.
         cycles: [clock][row] cycles of one execution.
+        array_cycles: [row] cycles for which the array works; its bound, where values let it skip work.
         energies_joules: [row] dynamic energy at the nominal voltage.
     """
 
@@ -32,7 +36,9 @@ class Schedule:
     key_consumers: tuple[int, ...]
     durations_picoseconds: tuple[list[int], ...]
     cycles: tuple[list[int], ...]
+    array_cycles: list[int]
     energies_joules: list[float]
+    _frequencies_hertz: tuple[int, ...]
     _strides: tuple[int, int, int]
     _width_index: dict[int, int]
 
@@ -47,6 +53,21 @@ class Schedule:
             + index[next_activation_bits] * RELOAD_CHOICES
             + norm_reload
         )
+
+    def add_row(self, cycles: Sequence[int], *, array_cycles: int, energy_joules: float) -> int:
+        """Add an execution that is not in the cost table, and return its row.
+
+        Args:
+            cycles: [clock] of the whole execution.
+            array_cycles: For which the array works.
+            energy_joules: Dynamic energy at the nominal voltage.
+        """
+        for clock, (count, hertz) in enumerate(zip(cycles, self._frequencies_hertz, strict=True)):
+            self.cycles[clock].append(count)
+            self.durations_picoseconds[clock].append(duration_picoseconds(count, hertz))
+        self.array_cycles.append(array_cycles)
+        self.energies_joules.append(energy_joules)
+        return len(self.energies_joules) - 1
 
 
 def build_schedule(graph: LayerGraph, costs: CostTable) -> Schedule:
@@ -67,7 +88,9 @@ def build_schedule(graph: LayerGraph, costs: CostTable) -> Schedule:
             for each, hertz in zip(cycles, costs.frequencies_hertz, strict=True)
         ),
         cycles=cycles,
+        array_cycles=np.broadcast_to(costs.compute_cycles[..., None, None], costs.energy_joules.shape).ravel().tolist(),
         energies_joules=costs.energy_joules.reshape(-1).tolist(),
+        _frequencies_hertz=costs.frequencies_hertz,
         _strides=(choices**3 * RELOAD_CHOICES, choices**2 * RELOAD_CHOICES, choices * RELOAD_CHOICES),
         _width_index={bits: index for index, bits in enumerate(costs.widths)},
     )

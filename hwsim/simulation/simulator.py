@@ -22,9 +22,10 @@ from hwsim.simulation.activity import Activity
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.control import ControlLoop
-from hwsim.simulation.events import Announcer, Observer, TelemetrySampled
+from hwsim.simulation.events import Announcer, LayerIssued, Observer, TelemetrySampled
 from hwsim.simulation.randomness import generator
 from hwsim.simulation.schedule import build_schedule
+from hwsim.simulation.valued_rows import ValuedRows
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -73,6 +74,13 @@ class Setup:
 class Simulator:
     """Wires the processes of one run together.
 
+    Args:
+        setup: What is simulated.
+        observers: Who is told of what happens.
+        confidences: Those of the frames that finished since the last call.
+        array_cycles: What the array takes for an issued layer of the frame that started last, over all its inputs,
+            where that depends on values that only flow in the run. The cost table holds its bound.
+
     Attributes:
         plant: The device's physics; its ledgers are checked at the end.
     """
@@ -80,6 +88,7 @@ class Simulator:
     def __init__(
         self, setup: Setup, observers: Sequence[Observer], *,
         confidences: Callable[[], tuple[float, ...]] = tuple,
+        array_cycles: Callable[[LayerIssued], int] | None = None,
     ) -> None:  # fmt: skip
         self._setup = setup
         device = setup.device
@@ -89,10 +98,14 @@ class Simulator:
         rise = parameters.steady_idle_rise() if setup.initial_state == "steady_idle" else None
         self.plant = Plant(parameters, initial_rise_kelvin=rise)
         self._activity = Activity(self.plant)
+        schedule = build_schedule(setup.graph, setup.costs)
         self._accelerator = Accelerator(
-            self._environment, build_schedule(setup.graph, setup.costs), self._activity, self._announcer,
+            self._environment, schedule, self._activity, self._announcer,
             capacity=setup.queue_capacity, drop_expired=setup.drop_expired, decisions=setup.decisions,
         )  # fmt: skip
+        if array_cycles is not None:
+            valued = ValuedRows(setup.costs, device.energy_table, schedule, self.plant, array_cycles)
+            self._accelerator.valued_row = valued.row
         self._clock = Clock(device, self._accelerator.clock_changed)
         self._sensor = SensorChannel(device.sensor)
         self._interval = _Interval()

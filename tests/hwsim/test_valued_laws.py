@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer
 from bitmixer.operands import SiteOperands
-from hwsim.cost.arrays.valued import BitVert, BitWave, Loom, Pragmatic
+from hwsim.cost.arrays import LayerShapes, Stripes
+from hwsim.cost.arrays import Loom as StaticLoom
+from hwsim.cost.arrays.valued import BitVert, BitWave, Loom, Pragmatic, ValueArray, bound_cycles
 from hwsim.errors import ConfigurationError
 
 small = st.integers(1, 4)
@@ -206,7 +208,7 @@ def test_pragmatic_equals_its_walk(case: tuple[Layer, SiteOperands], array: Prag
 def test_the_bound_is_what_full_activations_take_and_no_others_exceed(kind: Any, data: st.DataObject) -> None:
     array = data.draw(st.builds(kind, **grids))
     layer, found = data.draw(cases(padded=False))
-    bound = array.bound_cycles(layer, found.widths)
+    bound = bound_cycles(array, layer, found.widths)
     assert (array.cycles(layer, found) <= bound).all()
     full = np.full_like(found.activations, 2**found.widths.activation - 1)
     # A folded kernel reaches beyond the map, where there are zeros.
@@ -256,7 +258,7 @@ def bitvert_cost(array: BitVert, bits: int) -> Callable[[list[int]], int]:
 def test_bitwave_equals_its_walk(case: tuple[Layer, SiteOperands], array: BitWave) -> None:
     cycles = array.cycles(*case)
     assert cycles.tolist() == [walked_groups(array, *case, bitwave_cost)] * 2
-    assert (cycles <= array.bound_cycles(case[0], case[1].widths)).all()
+    assert (cycles <= bound_cycles(array, case[0], case[1].widths)).all()
 
 
 @slow
@@ -264,7 +266,7 @@ def test_bitwave_equals_its_walk(case: tuple[Layer, SiteOperands], array: BitWav
 def test_bitvert_equals_its_walk(case: tuple[Layer, SiteOperands], array: BitVert) -> None:
     cycles = array.cycles(*case)
     assert cycles.tolist() == [walked_groups(array, *case, bitvert_cost(array, case[1].widths.weight))] * 2
-    assert (cycles <= array.bound_cycles(case[0], case[1].widths)).all()
+    assert (cycles <= bound_cycles(array, case[0], case[1].widths)).all()
 
 
 ONE_GROUP = layer_of(
@@ -304,7 +306,7 @@ GRID = {"lanes": 16, "columns": 16, "rows": 16, "tiles": 16}
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Loom(**GRID | {"lanes": 0}), "loom: lanes = 0"),
+        (lambda: Loom(**GRID | {"lanes": 0}), "loom_values: lanes = 0"),
         (lambda: Pragmatic(**GRID, reach=0), "pragmatic: reach = 0"),
         (lambda: BitWave(group=8, rows=True, columns=1), "bitwave: rows = True"),
         (lambda: BitVert(group=8, rows=1, columns=1, multipliers=0), "bitvert: multipliers = 0"),
@@ -347,3 +349,43 @@ def test_codes_wider_than_their_bits_are_refused(array: Any, weight: int, activa
     codes = np.full((1, 4, 1, 1), weight), np.full((1, 4, 1, 1), activation)
     with pytest.raises(ConfigurationError, match=message):
         array.cycles(ONE_GROUP, operands(BitWidths(4, 4), *codes))
+
+
+@st.composite
+def arrays_of_values(draw: st.DrawFn) -> ValueArray:
+    grouped = {**units, "multipliers": small, "redundant_columns": st.integers(0, 3)}
+    kinds = st.one_of(st.builds(Loom, **grids), st.builds(Pragmatic, **grids), st.builds(BitWave, **units))
+    return draw(st.one_of(kinds, st.builds(BitVert, **grouped)))
+
+
+@slow
+@given(arrays_of_values(), layers(), st.integers(1, 8), st.integers(1, 8), st.integers(1, 3))
+def test_what_shrinks_with_cycles_is_part_of_what_is_counted(
+    array: ValueArray, layer: Layer, weight: int, activation: int, inputs: int
+) -> None:
+    shapes = LayerShapes.of([layer], inputs_per_frame=inputs, trailing_axes=0)
+    bits = np.array([weight]), np.array([activation])
+    counts, shrinking = array.action_counts(shapes, *bits), array.cycle_counts(shapes, *bits)
+    assert set(counts) == set(shrinking) == set(array.actions)
+    assert all(0 <= shrinking[action] <= counts[action] for action in counts)
+    assert (
+        counts["array_cycle"]
+        == shrinking["array_cycle"]
+        == inputs * bound_cycles(array, layer, BitWidths(weight, activation))
+    )
+    products = weight * activation * layer.macs * inputs
+    assert shrinking["binary_mac"] == (
+        -(-layer.macs * inputs // 2) * weight * activation if array.name == "bitvert" else products
+    )
+
+
+@slow
+@given(layers(), st.integers(1, 8), st.integers(1, 8), st.fixed_dictionaries(grids))
+def test_bounds_are_counted_as_the_static_arrays_of_the_same_grid(
+    layer: Layer, weight: int, activation: int, grid: dict[str, int]
+) -> None:
+    shapes = LayerShapes.of([layer], inputs_per_frame=2, trailing_axes=0)
+    bits = np.array([weight]), np.array([activation])
+    for ours, theirs in ((Loom(**grid), StaticLoom(**grid)), (Pragmatic(**grid), Stripes(**grid))):
+        assert ours.compute_cycles(shapes, *bits) == theirs.compute_cycles(shapes, *bits)
+        assert ours.action_counts(shapes, *bits) == theirs.action_counts(shapes, *bits)

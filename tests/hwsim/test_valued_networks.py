@@ -9,7 +9,7 @@ from bitmixer.bitwidths import BitAssignment
 from bitmixer.errors import UnknownSiteError
 from bitmixer.networks.checkpoint import find_checkpoint
 from bitmixer.operands import SiteOperands
-from hwsim.cost.arrays.valued import BitVert, BitWave, Loom, Pragmatic, ValueArray, network_cycles
+from hwsim.cost.arrays.valued import BitVert, BitWave, Loom, Pragmatic, ValueArray, bound_cycles, network_cycles
 from hwsim.errors import ConfigurationError
 from hwsim.outputs import LoadedNetwork
 
@@ -66,7 +66,7 @@ def test_where_weights_alone_count_images_take_the_same_cycles(array: ValueArray
 def test_static_bounds_hold_under_any_assignment(array: ValueArray, seed: int, loaded: LoadedNetwork) -> None:
     assignment = BitAssignment.random(loaded.graph.layers, np.random.default_rng(seed))
     cycles = network_cycles(array, loaded.graph, multiplied(loaded, assignment))
-    bounds = [array.bound_cycles(layer, assignment[layer.name]) for layer in loaded.graph.layers]
+    bounds = [bound_cycles(array, layer, assignment[layer.name]) for layer in loaded.graph.layers]
     assert (cycles <= np.array(bounds)[:, None]).all()
     assert cycles.sum(axis=0).max() < sum(bounds), "no value let anything be skipped"
     assert (cycles > 0).all()

@@ -16,10 +16,13 @@ from hwsim.cost.arrays.schedule import Schedule, SchedulingArray
 from hwsim.cost.arrays.stripes import Stripes
 from hwsim.cost.arrays.systolic import Systolic
 from hwsim.cost.arrays.unpu import Unpu
+from hwsim.cost.arrays.valued import BitVert, BitWave, Pragmatic, ValueArray
+from hwsim.cost.arrays.valued import Loom as LoomOfValues
 from hwsim.errors import ConfigurationError
 
 __all__ = [
     "ARRAYS",
+    "VALUE_ARRAYS",
     "ArrayModel",
     "Bismo",
     "BitFusion",
@@ -31,13 +34,18 @@ __all__ = [
     "Stripes",
     "Systolic",
     "Unpu",
+    "ValueArray",
     "build",
     "parse_parameters",
 ]
 
+VALUE_ARRAYS: dict[str, type[Any]] = {model.name: model for model in (BitVert, BitWave, LoomOfValues, Pragmatic)}
+"""Those whose cycles depend on values; each is a ``ValueArray``."""
+
 ARRAYS: dict[str, type[Any]] = {
     model.name: model for model in (Bismo, BitFusion, BrainTta, Loom, Stripes, Systolic, Unpu)
 }
+ARRAYS |= VALUE_ARRAYS
 """Name -> frozen dataclass whose fields are the array's parameters; each is an ``ArrayModel``."""
 
 

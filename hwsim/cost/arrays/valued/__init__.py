@@ -5,10 +5,10 @@ They take the codes that really flow through a network (:func:`bitmixer.executio
 
 from __future__ import annotations
 
-from hwsim.cost.arrays.valued.base import ValueArray, network_cycles
+from hwsim.cost.arrays.valued.base import ValueArray, bound_cycles, network_cycles
 from hwsim.cost.arrays.valued.bbs import BitVert
 from hwsim.cost.arrays.valued.bitwave import BitWave
 from hwsim.cost.arrays.valued.loom import Loom
 from hwsim.cost.arrays.valued.pragmatic import Pragmatic
 
-__all__ = ["BitVert", "BitWave", "Loom", "Pragmatic", "ValueArray", "network_cycles"]
+__all__ = ["BitVert", "BitWave", "Loom", "Pragmatic", "ValueArray", "bound_cycles", "network_cycles"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar, Protocol
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +11,23 @@ from numpy.typing import NDArray
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer, LayerGraph
 from bitmixer.operands import SiteOperands
-from hwsim.cost.arrays.base import Int64Array
+from hwsim.cost.arrays.base import ArrayModel, Int64Array, LayerShapes
 from hwsim.errors import ConfigurationError
 
 Integers = NDArray[np.integer]
 
 
-class ValueArray(Protocol):
-    """How one kind of array spends cycles on values; an implementation is a frozen dataclass of its parameters."""
+@runtime_checkable
+class ValueArray(ArrayModel, Protocol):
+    """How one kind of array spends cycles on values; an implementation is a frozen dataclass of its parameters.
 
-    name: ClassVar[str]
+    As an ``ArrayModel`` it answers with its bound: cycles and action counts if no value lets anything be skipped.
+
+    Attributes:
+        reads_activations: Whether cycles depend on activations; otherwise on weights alone, the same for all inputs.
+    """
+
+    reads_activations: ClassVar[bool]
 
     def cycles(self, layer: Layer, operands: SiteOperands) -> Int64Array:
         """Return for how many cycles each input occupies the array, memory never late; shape (inputs,).
@@ -30,9 +37,17 @@ class ValueArray(Protocol):
         """
         ...
 
-    def bound_cycles(self, layer: Layer, widths: BitWidths) -> int:
-        """Return the cycles of one input if no value lets anything be skipped; never exceeded at these widths."""
+    def cycle_counts(
+        self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
+    ) -> Mapping[str, Int64Array]:
+        """Return the part of the action counts that shrinks in proportion with the cycles; the rest stays."""
         ...
+
+
+def bound_cycles(array: ArrayModel, layer: Layer, widths: BitWidths) -> int:
+    """Return the cycles of one input if no value lets anything be skipped; never exceeded at these widths."""
+    shapes = LayerShapes.of([layer], inputs_per_frame=1, trailing_axes=0)
+    return int(array.compute_cycles(shapes, np.array([widths.weight]), np.array([widths.activation]))[0])
 
 
 def network_cycles(array: ValueArray, graph: LayerGraph, operands: Iterable[SiteOperands]) -> Int64Array:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.cost.arrays.base import check_positive
+from hwsim.cost.arrays.base import Int64Array, ceil_divide, check_positive
 from hwsim.cost.arrays.valued.base import Integers, bit_length
 from hwsim.cost.arrays.valued.weight_groups import WeightGroupArray
 
@@ -40,7 +40,7 @@ class BitVert(WeightGroupArray):
     name: ClassVar[str] = "bitvert"
 
     multipliers: int
-    redundant_columns: int = 3
+    redundant_columns: int = field(default=3, metadata={"minimum": 0})
 
     def __post_init__(self) -> None:
         WeightGroupArray.__post_init__(self)
@@ -59,9 +59,13 @@ class BitVert(WeightGroupArray):
             cycles += np.where(bit < kept, self._column_cycles(weights >> bit & 1), 0)
         return cycles
 
-    def bound_of_group(self, bits: int) -> int:
+    def bound_of_group(self, bits: Int64Array) -> Int64Array:
         """Return the cycles of all columns, half of each effectual."""
         return bits * max(1, math.ceil(self.group // 2 / self.multipliers))
+
+    def products_at_bound(self, macs: Int64Array) -> Int64Array:
+        """Return half of them: never more than half of a column's bits are effectual."""
+        return ceil_divide(macs, 2)
 
     def _column_cycles(self, ones: Integers | NDArray[np.bool_]) -> Integers:
         count = ones.sum(axis=-1)

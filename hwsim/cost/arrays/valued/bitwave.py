@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hwsim.cost.arrays.base import Int64Array
 from hwsim.cost.arrays.valued.base import Integers
 from hwsim.cost.arrays.valued.weight_groups import WeightGroupArray
 
@@ -35,6 +36,10 @@ class BitWave(WeightGroupArray):
         cycles: Integers = np.maximum(columns, 1)
         return cycles
 
-    def bound_of_group(self, bits: int) -> int:
+    def bound_of_group(self, bits: Int64Array) -> Int64Array:
         """Return the bits: a one in every column."""
         return bits
+
+    def products_at_bound(self, macs: Int64Array) -> Int64Array:
+        """Return all of them: units multiply every bit of a column that is not skipped."""
+        return macs

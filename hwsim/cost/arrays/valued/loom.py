@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from bitmixer.bitwidths import BitWidths
+from hwsim.cost.arrays.base import Int64Array, LayerShapes
 from hwsim.cost.arrays.valued.base import Integers, bit_length
-from hwsim.cost.arrays.valued.pallets import PalletArray
+from hwsim.cost.arrays.valued.pallets import PalletArray, StepReads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +21,18 @@ class Loom(PalletArray):
     more than the activation width.
     """
 
-    name: ClassVar[str] = "loom"
+    name: ClassVar[str] = "loom_values"
 
     def planes(self, values: Integers) -> Integers:
         """Return the bits of the largest of the last axis's values."""
         planes: Integers = (bit_length(np.abs(values)) + (values < 0)).max(axis=-1)
         return planes
 
-    def cycles_per_plane(self, widths: BitWidths) -> int:
+    def cycles_per_plane(self, weight_bits: Int64Array) -> Int64Array:
         """Return the weight bits, which go through each activation bit one by one."""
-        return widths.weight
+        return weight_bits
+
+    def step_reads(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> StepReads:
+        """Return weights, once per plane, and activations, whose planes each weight plane reads as far as needed."""
+        read_again = weight_bits * self.used_columns(shapes) * activation_bits
+        return StepReads(fixed=weight_bits * self.filters, by_cycles=read_again)

@@ -9,30 +9,77 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer
 from bitmixer.operands import SiteOperands
-from hwsim.cost.arrays.base import Int64Array, LayerShapes
-from hwsim.cost.arrays.serial_grid import SerialGrid
+from hwsim.cost.arrays.base import Int64Array, LayerShapes, check_bits
+from hwsim.cost.arrays.serial_grid import SERIAL_BITS, SerialGrid
 from hwsim.cost.arrays.valued.base import Integers, check_range, check_shapes
 from hwsim.cost.arrays.valued.windows import Windows, is_depthwise
+
+
+class StepReads(NamedTuple):
+    """Bits that a lane reads in a step: what it reads once, and what it reads again with every plane it works on."""
+
+    fixed: Int64Array
+    by_cycles: Int64Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PalletArray(SerialGrid, ABC):
     """A serial grid whose steps end when the bits that their values need are done."""
 
+    reads_activations: ClassVar[bool] = True
+
     @abstractmethod
     def planes(self, values: Integers) -> Integers:
         """Return how many steps in bits the values of the last axis need together; that axis is gone."""
 
     @abstractmethod
-    def cycles_per_plane(self, widths: BitWidths) -> int:
+    def cycles_per_plane(self, weight_bits: Int64Array) -> Int64Array:
         """Return how many cycles each of these takes."""
+
+    @abstractmethod
+    def step_reads(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> StepReads:
+        """Return the bits that a lane reads from buffers in a step that skips nothing."""
+
+    def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
+        """Return the cycles if every step needs all activation bits: the bound.
+
+        Raises:
+            ConfigurationError: Weights or activations of more than 16 bits.
+        """
+        check_bits(self.name, shapes, "weights", weight_bits, maximum=SERIAL_BITS)
+        check_bits(self.name, shapes, "activations", activation_bits, maximum=SERIAL_BITS)
+        return self.serial_cycles(shapes, activation_bits * self.cycles_per_plane(weight_bits))
+
+    def action_counts(
+        self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
+    ) -> Mapping[str, Int64Array]:
+        """Return the counts of ``array_cycle``, ``buffer_bit`` and ``binary_mac`` at the bound."""
+        reads = self.step_reads(shapes, weight_bits, activation_bits)
+        return self._counts(shapes, weight_bits, activation_bits, reads.fixed + reads.by_cycles)
+
+    def cycle_counts(
+        self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
+    ) -> Mapping[str, Int64Array]:
+        """Return what shrinks with the cycles: these, the lanes' work, and reads that are repeated bit by bit."""
+        reads = self.step_reads(shapes, weight_bits, activation_bits)
+        return self._counts(shapes, weight_bits, activation_bits, reads.by_cycles)
+
+    def _counts(
+        self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array, read_per_lane: Int64Array
+    ) -> Mapping[str, Int64Array]:
+        return {
+            "array_cycle": self.compute_cycles(shapes, weight_bits, activation_bits),
+            "buffer_bit": self.steps(shapes, self.lanes) * self.lanes * read_per_lane,
+            "binary_mac": weight_bits * activation_bits * shapes.macs,
+        }
 
     def cycles(self, layer: Layer, operands: SiteOperands) -> Int64Array:
         """Return the cycles of each input, shape (inputs,).
@@ -41,7 +88,8 @@ class PalletArray(SerialGrid, ABC):
             ConfigurationError: The operands are not of this layer's shape, or activations not of their width.
         """
         check_shapes(layer, operands)
-        bits, plane = operands.widths.activation, self.cycles_per_plane(operands.widths)
+        bits = operands.widths.activation
+        plane = int(self.cycles_per_plane(np.array(operands.widths.weight)))
         check_range(operands, "activations", operands.activations, -(2 ** (bits - 1)), 2**bits - 1)
         windows = Windows.of(layer)
         planes = self.planes(windows.lanes_of(operands.activations, self._lanes(layer)))
@@ -53,12 +101,6 @@ class PalletArray(SerialGrid, ABC):
             slowest = np.maximum.reduceat(position, range(0, position.shape[-1], self.columns), axis=-1)
             total += np.clip(slowest, 1, bits).sum(axis=(1, 2), dtype=np.int64)
         return total * (self._filter_sets(layer) * plane)
-
-    def bound_cycles(self, layer: Layer, widths: BitWidths) -> int:
-        """Return the cycles of one input whose every step needs all activation bits."""
-        shapes = LayerShapes.of([layer], inputs_per_frame=1, trailing_axes=0)
-        step = np.array([widths.activation * self.cycles_per_plane(widths)])
-        return int(self.serial_cycles(shapes, step)[0])
 
     def _lanes(self, layer: Layer) -> int:
         return min(self.lanes, self.rows) if is_depthwise(layer) else self.lanes

@@ -7,10 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from bitmixer.bitwidths import BitWidths
-from hwsim.cost.arrays.base import check_positive
+from hwsim.cost.arrays.base import Int64Array, LayerShapes, check_positive
 from hwsim.cost.arrays.valued.base import Integers
-from hwsim.cost.arrays.valued.pallets import PalletArray
+from hwsim.cost.arrays.valued.pallets import PalletArray, StepReads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +46,11 @@ class Pragmatic(PalletArray):
             left = np.where(taken < (any_lane & -any_lane) << self.reach, left ^ taken, left)
         return cycles
 
-    def cycles_per_plane(self, widths: BitWidths) -> int:
+    def cycles_per_plane(self, weight_bits: Int64Array) -> Int64Array:
         """Return 1: weights are taken whole."""
-        return 1
+        return np.ones_like(weight_bits)
+
+    def step_reads(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> StepReads:
+        """Return weights and activations, both once: one-bits are found in activations that were read whole."""
+        once = weight_bits * self.filters + activation_bits * self.used_columns(shapes)
+        return StepReads(fixed=once, by_cycles=np.zeros_like(once))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer
 from bitmixer.operands import SiteOperands
-from hwsim.cost.arrays.base import Int64Array, check_positive
+from hwsim.cost.arrays.base import BIT_ACTIONS, Int64Array, LayerShapes, ceil_divide, check_positive
 from hwsim.cost.arrays.valued.base import Integers, check_range, check_shapes, split
 
 
@@ -36,6 +36,8 @@ class WeightGroupArray(ABC):
     """
 
     name: ClassVar[str]
+    actions: ClassVar[tuple[str, ...]] = BIT_ACTIONS
+    reads_activations: ClassVar[bool] = False
 
     group: int
     rows: int
@@ -49,8 +51,12 @@ class WeightGroupArray(ABC):
         """Return the cycles of each group; the last axis holds its weights, and is gone."""
 
     @abstractmethod
-    def bound_of_group(self, bits: int) -> int:
+    def bound_of_group(self, bits: Int64Array) -> Int64Array:
         """Return the most cycles that any group of ``bits`` takes."""
+
+    @abstractmethod
+    def products_at_bound(self, macs: Int64Array) -> Int64Array:
+        """Return how many of a layer's products of a weight bit and an activation are formed at the bound."""
 
     def cycles(self, layer: Layer, operands: SiteOperands) -> Int64Array:
         """Return the cycles of each input, shape (inputs,).
@@ -69,12 +75,37 @@ class WeightGroupArray(ABC):
         total = int(steps.sum(dtype=np.int64)) * self._position_steps(layer)
         return np.full(len(operands.activations), total, dtype=np.int64)
 
-    def bound_cycles(self, layer: Layer, widths: BitWidths) -> int:
-        """Return the cycles of one input whose every group takes as long as any can."""
-        filter_steps = layer.groups * math.ceil(layer.output_channels // layer.groups / self.rows)
-        channel_steps = math.ceil(layer.input_channels // layer.groups / self.group)
-        steps = filter_steps * channel_steps * layer.kernel_height * layer.kernel_width * self._position_steps(layer)
-        return steps * self.bound_of_group(widths.weight)
+    def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
+        """Return the cycles if every group takes as long as any can: the bound."""
+        # Zero times the activation bits: every answer has the axes of both.
+        return self._steps(shapes) * self.bound_of_group(weight_bits + 0 * activation_bits)
+
+    def action_counts(
+        self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
+    ) -> Mapping[str, Int64Array]:
+        """Return the counts of ``array_cycle``, ``buffer_bit`` and ``binary_mac`` at the bound.
+
+        A step reads the activations of its groups once, whole, and its weights column by column.
+        """
+        counts = dict(self.cycle_counts(shapes, weight_bits, activation_bits))
+        counts["buffer_bit"] = counts["buffer_bit"] + self._steps(shapes) * self.group * self.columns * activation_bits
+        return counts
+
+    def cycle_counts(
+        self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
+    ) -> Mapping[str, Int64Array]:
+        """Return what shrinks with the cycles: these, the products, and the reads of weights."""
+        return {
+            "array_cycle": self.compute_cycles(shapes, weight_bits, activation_bits),
+            "buffer_bit": self._steps(shapes) * self.group * self.rows * (weight_bits + 0 * activation_bits),
+            "binary_mac": weight_bits * activation_bits * self.products_at_bound(shapes.macs),
+        }
+
+    def _steps(self, shapes: LayerShapes) -> Int64Array:
+        filter_steps = shapes.groups * ceil_divide(shapes.group_outputs, self.rows)
+        channel_steps = ceil_divide(shapes.group_inputs, self.group)
+        positions = ceil_divide(shapes.output_height * shapes.output_width, self.columns) * shapes.inputs_per_frame
+        return filter_steps * channel_steps * shapes.kernel_height * shapes.kernel_width * positions
 
     def _position_steps(self, layer: Layer) -> int:
         return math.ceil(layer.output_positions / self.columns)
