@@ -225,7 +225,17 @@ def cost(
         typer.Option("--all-widths", help="With --network: each layer at each of its widths, as a search takes it."),
     ] = False,
     assignment: Annotated[Path | None, typer.Option(help="With --network: widths per layer (JSON).")] = None,
-    inputs: Annotated[int, typer.Option(min=1, help="Inputs per frame, with --network.")] = 1,
+    inputs: Annotated[
+        int, typer.Option(min=1, help="Inputs per frame, with --network; with --data, how many are counted.")
+    ] = 1,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="With --network: count the cycles of an array that skips work from the values of each of the first "
+            "--inputs test inputs of this set, instead of pricing its bound."
+        ),
+    ] = None,
+    data_root: DataRoot = None,
     profile: Annotated[
         str | None,
         typer.Option(help="Device or array profile: memory, energy, clock [bismo_pynq_z1, or the array's own]."),
@@ -233,12 +243,24 @@ def cost(
     sets: Annotated[list[str] | None, typer.Option("--set", help="Array parameter: rows=16.")] = None,
     total: Annotated[bool, typer.Option("--total", help="Add a last row: the sums over all layers.")] = False,
 ) -> None:
-    """Print cycles, traffic and energy per layer as CSV."""
+    """Print cycles, traffic and energy per layer as CSV; with --data the least, mean and most cycles of an input."""
+    use_data_root(data_root)
     from hwsim.pricing import Widths, price, with_total
 
     widths = Widths(bits=bits, all_widths=all_widths, assignment=assignment)
-    if total and all_widths:
-        raise ConfigurationError("hwsim cost: --total sums the layers of one assignment: leave --all-widths out")
+    if total and (all_widths or data is not None):
+        raise ConfigurationError(
+            "hwsim cost: --total sums the layers of one assignment: leave --all-widths and --data out"
+        )
+    if data is not None:
+        from hwsim.value_pricing import count_values
+
+        if network is None or array is None or layers is not None or profile is not None:
+            raise ConfigurationError(
+                "hwsim cost: --data goes with --network and --array, and with neither --layers nor --profile"
+            )
+        print(count_values(array, network=network, data=data, inputs=inputs, widths=widths, sets=sets or ()), end="")
+        return
     priced = price(
         array, layers=layers, network=network, widths=widths, inputs=inputs, profile=profile, sets=sets or ()
     )

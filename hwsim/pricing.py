@@ -52,6 +52,15 @@ class Widths:
         }
         return [option for option, is_given in given.items() if is_given]
 
+    def require_one(self) -> None:
+        """Check that no more than one choice was made.
+
+        Raises:
+            ConfigurationError: Several were.
+        """
+        if len(self.options) > 1:
+            raise ConfigurationError(f"hwsim cost: {' and '.join(self.options)} exclude one another: give one")
+
 
 def price(
     array: str | None, *, layers: Path | None, network: str | None, widths: Widths, inputs: int, profile: str | None,
@@ -74,8 +83,7 @@ def price(
         raise ConfigurationError("hwsim cost: give either --layers FILE.csv or --network NAME")
     if layers is not None and widths.options:
         raise ConfigurationError(f"hwsim cost: {widths.options[0]} goes with --network: a layer table holds its widths")
-    if len(widths.options) > 1:
-        raise ConfigurationError(f"hwsim cost: {' and '.join(widths.options)} exclude one another: give one")
+    widths.require_one()
     loaded = load_any_profile(profile or DEFAULT_PROFILE)
     kind = array or loaded.array.kind
     if isinstance(loaded, ArrayProfile) and kind != loaded.array.kind:
@@ -97,7 +105,7 @@ def price(
     assert network is not None
     graph = find_checkpoint(network).graph
     costs = dataclasses.replace(device, array=model).cost_table(graph, inputs)
-    return _network_csv(costs, list(_priced_widths(graph, widths)))
+    return _network_csv(costs, list(priced_widths(graph, widths)))
 
 
 def with_total(table: str) -> str:
@@ -116,17 +124,18 @@ def _scheduled_csv(
     model: SchedulingArray, layers: Path | None, network: str | None, widths: Widths, inputs: int
 ) -> str:
     if layers is not None:
-        return _columns_csv(layer_csv.schedule_layers(layers, model))
+        return columns_csv(layer_csv.schedule_layers(layers, model))
     assert network is not None
-    sites = [(layer, own) for layer, own, _ in _priced_widths(find_checkpoint(network).graph, widths)]
+    sites = [(layer, own) for layer, own, _ in priced_widths(find_checkpoint(network).graph, widths)]
     weight_bits, activation_bits = np.array([own for _, own in sites], dtype=np.int64).T
     shapes = LayerShapes.of([layer for layer, _ in sites], inputs_per_frame=inputs, trailing_axes=0)
     found = model.schedule(shapes, weight_bits, activation_bits)
     bits = {"weight_bits": weight_bits.tolist(), "activation_bits": activation_bits.tolist()}
-    return _columns_csv({"layer": shapes.names, **bits, **found.columns()})
+    return columns_csv({"layer": shapes.names, **bits, **found.columns()})
 
 
-def _columns_csv(columns: Mapping[str, Sequence[object]]) -> str:
+def columns_csv(columns: Mapping[str, Sequence[object]]) -> str:
+    """Return columns by name as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -140,7 +149,7 @@ def _array(name: str, profile: DeviceProfile | ArrayProfile, sets: Sequence[str]
     return arrays.build(name, **{**defaults, **arrays.parse_parameters(name, sets)})
 
 
-def _priced_widths(graph: LayerGraph, widths: Widths) -> Iterator[tuple[Layer, BitWidths, int]]:
+def priced_widths(graph: LayerGraph, widths: Widths) -> Iterator[tuple[Layer, BitWidths, int]]:
     """Yield layers, their widths and the activation bits of their key consumers (its own, if a layer has none)."""
     if widths.all_widths:
         for layer in graph.layers:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,8 @@ import pytest
 from bitmixer.assignment_file import save_assignment
 from bitmixer.networks import find_checkpoint
 from hwsim import cli
+from hwsim.cost.arrays.valued import Pragmatic, network_cycles
+from hwsim.outputs import LoadedNetwork
 from hwsim.records.store import RunFolder
 
 ROOT = Path(cli.__file__).parent.parent
@@ -145,6 +148,22 @@ def test_cost_of_all_widths_is_that_of_each_uniform_width(hwsim: Command) -> Non
         for layer in find_checkpoint("resnet8_digits").graph.layers
         for widths in layer.allowed
     }
+
+
+def test_cycles_of_values_are_counted_input_by_input(hwsim: Command, one_thread: None) -> None:
+    grid = [f"--set={name}={size}" for name, size in (("lanes", 8), ("columns", 4), ("rows", 4), ("tiles", 2))]
+    asked = ["cost", "--network", "resnet8_digits", "--array", "pragmatic", *grid, "--bits", 4]
+    rows = priced(hwsim(*asked, "--data", "digits", "--inputs", 60))
+    loaded = LoadedNetwork(find_checkpoint("resnet8_digits"), "digits")
+    array = Pragmatic(lanes=8, columns=4, rows=4, tiles=2)
+    widths = list(loaded.graph.uniform(4).values())
+    cycles = network_cycles(array, loaded.graph, loaded.operands(widths, np.arange(60)))
+    assert [row["layer"] for row in rows] == list(loaded.graph.index)
+    for column, expected in (("min", cycles.min(1)), ("mean", cycles.mean(1)), ("max", cycles.max(1))):
+        assert [float(row[f"{column}_cycles"]) for row in rows] == expected.tolist()
+    bounds = [row["bound_cycles"] for row in rows]
+    assert bounds == [row["compute_cycles"] for row in priced(hwsim(*asked))]  # priced without data: its bound
+    assert all(float(row["min_cycles"]) < float(row["max_cycles"]) <= int(row["bound_cycles"]) for row in rows)
 
 
 def test_a_found_assignment_is_priced_and_runs(

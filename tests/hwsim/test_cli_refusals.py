@@ -16,6 +16,9 @@ from hwsim.config.packaged import find
 
 Command = Callable[..., Any]
 
+VALUES = "cost", "--network", "resnet8_digits", "--data", "digits"
+BITWAVE = (*VALUES, "--array", "bitwave", "--set", "group=8", "--set", "rows=4", "--set", "columns=4")
+
 
 def test_a_command_line_that_is_none(hwsim: Command) -> None:
     for arguments in (("runn",), ("run",), ("run", "x", "--seed", "-1"), ("cost", "--inputs", "0")):
@@ -131,6 +134,16 @@ def test_options_that_are_wrong(
         (["cost", "--network", "resnet8_digits", "--set", "rows=0"], ["rows"]),
         (["cost", "--network", "resnet8_digits", "--set", "rws=4"], ["rws", "did you mean 'rows'"]),
         (["cost", "--layers", "nowhere.csv"], ["nowhere.csv"]),
+        ([*VALUES], ["array bismo takes the same cycles whatever the values", "bitvert, bitwave, loom_values, "]),
+        ([*VALUES, "--array", "pragmatik"], ["did you mean 'pragmatic'"]),
+        ([*VALUES, "--array", "pragmatic", "--set", "lanes=8"], ["array pragmatic: missing columns, rows, tiles"]),
+        ([*BITWAVE, "--bits", "2", "--all-widths"], ["--bits and --all-widths exclude"]),
+        ([*BITWAVE, "--all-widths"], ["--data: values flow under one assignment"]),
+        ([*BITWAVE, "--inputs", "360"], ["--inputs 360: the test split of digits has 359 inputs"]),
+        ([*BITWAVE, "--data", "digit"], ["unknown set 'digit': did you mean 'digits'"]),
+        ([*BITWAVE, "--network", "resnet18"], ["digits", "resnet18"]),
+        ([*BITWAVE, "--profile", "bismo_pynq_z1"], ["--data goes with --network, and with neither"]),
+        (["cost", "--layers", "l.csv", "--data", "digits"], ["--data goes with --network"]),
     ],
 )  # fmt: skip
 def test_names_that_are_wrong(

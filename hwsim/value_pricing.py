@@ -1,0 +1,76 @@
+"""What ``hwsim cost --data`` prints: the cycles that each input of a data set takes on an array that skips work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bitmixer.bitwidths import BitAssignment
+from bitmixer.data import require_shape
+from bitmixer.networks.checkpoint import find_checkpoint
+from hwsim.cost import arrays
+from hwsim.cost.arrays import ARRAYS, VALUE_ARRAYS, ValueArray
+from hwsim.cost.arrays.base import Int64Array
+from hwsim.cost.arrays.valued import bound_cycles, network_cycles
+from hwsim.errors import ConfigurationError
+from hwsim.outputs import LoadedNetwork
+from hwsim.pricing import Widths, columns_csv, priced_widths
+
+BATCH_SIZE = 50
+"""Inputs whose operands are held at once."""
+
+
+def count_values(array: str, *, network: str, data: str, inputs: int, widths: Widths, sets: Sequence[str]) -> str:
+    """Return CSV, one row per layer: the least, mean and most array cycles of an input, beside the bound.
+
+    Args:
+        array: Name of an array whose cycles depend on values.
+        network: A network with weights.
+        data: Data set; its first test inputs are counted, each by itself.
+        inputs: How many.
+        widths: Of the network; one assignment.
+        sets: Parameters of the array.
+
+    Raises:
+        ConfigurationError: The array does not depend on values, the set has fewer inputs, or a parameter is wrong.
+        DataError: The data is unknown, or does not fit the network.
+        CheckpointError: The network is unknown, or has no weights.
+    """
+    if array in ARRAYS and array not in VALUE_ARRAYS:
+        raise ConfigurationError(
+            f"--data: array {array} takes the same cycles whatever the values: leave it out, or choose one of "
+            f"{', '.join(VALUE_ARRAYS)}"
+        )
+    model: ValueArray = arrays.build(array, **arrays.parse_parameters(array, sets))  # type: ignore[assignment]
+    widths.require_one()
+    if widths.all_widths:
+        raise ConfigurationError("--data: values flow under one assignment: give --bits or --assignment")
+    checkpoint = find_checkpoint(network)
+    require_shape(data, checkpoint.graph.input_shape, checkpoint.name)
+    loaded = LoadedNetwork(checkpoint, data)
+    if inputs > len(loaded.labels):
+        raise ConfigurationError(f"--inputs {inputs}: the test split of {data} has {len(loaded.labels)} inputs")
+    assignment = BitAssignment({layer.name: own for layer, own, _ in priced_widths(loaded.graph, widths)})
+    return _table(model, loaded, assignment, _cycles(model, loaded, assignment, inputs))
+
+
+def _cycles(model: ValueArray, loaded: LoadedNetwork, assignment: BitAssignment, inputs: int) -> Int64Array:
+    """Return the cycles of each site and input."""
+    widths = [assignment[layer.name] for layer in loaded.graph.layers]
+    batches = np.split(np.arange(inputs), range(BATCH_SIZE, inputs, BATCH_SIZE))
+    counted = [network_cycles(model, loaded.graph, loaded.operands(widths, batch)) for batch in batches]
+    return np.concatenate(counted, axis=1)
+
+
+def _table(model: ValueArray, loaded: LoadedNetwork, assignment: BitAssignment, cycles: Int64Array) -> str:
+    layers = loaded.graph.layers
+    return columns_csv({
+        "layer": [layer.name for layer in layers],
+        "weight_bits": [assignment[layer.name].weight for layer in layers],
+        "activation_bits": [assignment[layer.name].activation for layer in layers],
+        "min_cycles": cycles.min(axis=1).tolist(),
+        "mean_cycles": cycles.mean(axis=1).tolist(),
+        "max_cycles": cycles.max(axis=1).tolist(),
+        "bound_cycles": [bound_cycles(model, layer, assignment[layer.name]) for layer in layers],
+    })  # fmt: skip
