@@ -97,6 +97,13 @@ def test_a_network_of_one_s_own_goes_all_the_way(tmp_path: Path) -> None:
     assert found["loaded again"] == found["body at 2 bits, all else at 8"]
 
 
+def test_the_figure_of_value_dependent_cycles_is_drawn_from_images(tmp_path: Path) -> None:
+    counted = script("examples/value_cycles.py").main(tmp_path / "cycles.svg", images=5)
+    assert (tmp_path / "cycles.svg").is_file()
+    differing = {name: len(set(cycles.tolist())) > 1 for name, cycles in counted["digits"].items()}
+    assert differing == {"Bit-Pragmatic": True, "Loom": True, "BitWave": False, "BitVert": False}
+
+
 def test_every_key_of_a_recipe_is_explained() -> None:
     page = (DOCS / "recipes.md").read_text(encoding="utf-8")
     for section in (Recipe, Stage, Distillation, Augmentation):
