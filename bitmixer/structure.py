@@ -88,10 +88,10 @@ class Structure:
 def analyse(graph: fx.Graph) -> Structure:
     """Find the structure of a traced graph in normal form."""
     nodes = list(data_flow(graph.nodes))
-    distance = _distances(nodes)
+    remoteness = _remoteness(nodes)
     key_consumer: dict[fx.Node, fx.Node | None] = {}
     for node in reversed(nodes):
-        key_consumer[node] = _key_consumer(node, key_consumer, distance)
+        key_consumer[node] = _key_consumer(node, key_consumer, remoteness)
     sites = _issue_order(nodes, key_consumer)
     rank = {site: position for position, site in enumerate(sites)}
     drain: dict[fx.Node, fx.Node | None] = {}
@@ -188,24 +188,24 @@ def is_never_negative(node: fx.Node, *, signed_input: bool) -> bool:
     return all(is_never_negative(operand, signed_input=signed_input) for operand in tensor_operands(node))
 
 
-def _distances(nodes: list[fx.Node]) -> dict[fx.Node, int]:
-    """Return, for every node, the largest number of sites from it (inclusive) to the output."""
+def _remoteness(nodes: list[fx.Node]) -> dict[fx.Node, tuple[int, int]]:
+    """Return for every node the largest number of sites from it (inclusive) to the output, and its place from the end.
+
+    The place decides between equals: the order of a tensor's users would not outlast a change of the graph.
+    """
     distance: dict[fx.Node, int] = {}
     for node in reversed(nodes):
         behind = max((distance[user] for user in tensor_users(node)), default=0)
         distance[node] = behind + is_site(node)
-    return distance
+    return {node: (distance[node], -place) for place, node in enumerate(nodes)}
 
 
-def _key_consumer(node: fx.Node, known: dict[fx.Node, fx.Node | None], distance: dict[fx.Node, int]) -> fx.Node | None:
+def _key_consumer(
+    node: fx.Node, known: dict[fx.Node, fx.Node | None], remoteness: dict[fx.Node, tuple[int, int]]
+) -> fx.Node | None:
     """Return the reading site farthest from the output; behind a join only if none reads directly."""
-    direct = reading_sites(node)
-    if direct:
-        return max(direct, key=lambda site: distance[site])
-    for user in tensor_users(node):
-        if known.get(user) is not None:
-            return known[user]
-    return None
+    behind = (site for user in tensor_users(node) if (site := known.get(user)) is not None)
+    return max(reading_sites(node) or behind, key=remoteness.__getitem__, default=None)
 
 
 def _issue_order(nodes: list[fx.Node], key_consumer: dict[fx.Node, fx.Node | None]) -> tuple[fx.Node, ...]:

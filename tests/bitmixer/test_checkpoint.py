@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bitmixer import capture, load_data, load_network
+from bitmixer import capture, load_network
 from bitmixer.errors import CheckpointError, DataError
 from bitmixer.evaluation import evaluate
 from bitmixer.network import MetaQuantizedNetwork
@@ -95,9 +95,8 @@ def test_capturing_again_gives_the_shipped_graph(name: str) -> None:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_trained_checkpoint_loads(name: str) -> None:
-    network = load_network(name)
-    inputs, _ = load_data((find_checkpoint(name).metrics or {})["data"])
-    assert bool(network(inputs[:4]).isfinite().all())
+    inputs = torch.rand(4, *find_checkpoint(name).graph.input_shape)
+    assert bool(load_network(name)(inputs).isfinite().all())
 
 
 def test_truncated_weights_are_refused(folder: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -121,7 +121,19 @@ def macs_by_hooks(model: nn.Module, x: Tensor) -> dict[str, int]:
     return counts
 
 
+def _step(kind: str, *operands: int) -> Step:
+    return Step(kind=kind, operands=(*operands, 0, 0, 0)[:3], choice=0)  # type: ignore[arg-type]
+
+
+READ_BY_TWO_JOINS = [
+    _step("convolution"), _step("add", 0, 0, 1), _step("add", 0, 0, 1), _step("convolution"), _step("norm", 1),
+    _step("convolution", 3), _step("convolution"), _step("add", 0, 0, 2),
+]  # fmt: skip
+"""A shortcut that leads into two joins: who its key consumer is once hung on the order of its readers."""
+
+
 @given(plan=plans, stem=st.booleans(), seed=st.integers(0, 100))
+@example(plan=READ_BY_TWO_JOINS, stem=False, seed=0)
 @settings(max_examples=25, deadline=None)
 def test_any_network_obeys_the_laws(plan: list[Step], stem: bool, seed: int) -> None:
     model, x = drawn_network(plan, seed, stem=stem)
