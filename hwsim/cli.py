@@ -255,10 +255,8 @@ def cost(
     if data is not None:
         from hwsim.value_pricing import count_values
 
-        if network is None or array is None or layers is not None or profile is not None:
-            raise ConfigurationError(
-                "hwsim cost: --data goes with --network and --array, and with neither --layers nor --profile"
-            )
+        if network is None or layers is not None or profile is not None:
+            raise ConfigurationError("hwsim cost: --data goes with --network, and with neither --layers nor --profile")
         print(count_values(array, network=network, data=data, inputs=inputs, widths=widths, sets=sets or ()), end="")
         return
     priced = price(

@@ -21,7 +21,9 @@ BATCH_SIZE = 50
 """Inputs whose operands are held at once."""
 
 
-def count_values(array: str, *, network: str, data: str, inputs: int, widths: Widths, sets: Sequence[str]) -> str:
+def count_values(
+    array: str | None, *, network: str, data: str, inputs: int, widths: Widths, sets: Sequence[str]
+) -> str:
     """Return CSV, one row per layer: the least, mean and most array cycles of an input, beside the bound.
 
     Args:
@@ -37,6 +39,8 @@ def count_values(array: str, *, network: str, data: str, inputs: int, widths: Wi
         DataError: The data is unknown, or does not fit the network.
         CheckpointError: The network is unknown, or has no weights.
     """
+    if array is None:
+        raise ConfigurationError(f"--data: say which array skips work: --array with one of {', '.join(VALUE_ARRAYS)}")
     if array in ARRAYS and array not in VALUE_ARRAYS:
         raise ConfigurationError(
             f"--data: array {array} takes the same cycles whatever the values: leave it out, or choose one of "
