@@ -14,6 +14,7 @@ from hwsim.config.thermal import AMBIENT
 from hwsim.cost import CostTable, EnergyTable, Memory, cost_table
 from hwsim.cost.arrays import ArrayModel
 from hwsim.cost.arrays.base import Int64Array
+from hwsim.cost.memory import Buffers, Execution
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
 from hwsim.plant.plant import PlantParameters
@@ -46,6 +47,8 @@ class Device:
         name: The profile's name.
         array: Cycles and action counts of a layer.
         memory: The way to DRAM.
+        buffers: On-chip buffers; ``None``: everything passes through the chip once per execution.
+        execution: How work and traffic overlap, and where results are requantised.
         vector_lanes: Elements per cycle of the vector unit.
         energy_table: Joules per action at the nominal voltage.
         operating_points: Clocks and voltages, fastest first.
@@ -65,6 +68,8 @@ class Device:
     name: str
     array: ArrayModel
     memory: Memory
+    buffers: Buffers | None
+    execution: Execution
     vector_lanes: int
     energy_table: EnergyTable
     operating_points: OperatingPoints
@@ -106,6 +111,8 @@ class Device:
             nodes=self.thermal_network.nodes,
             frequencies_hertz=self.frequencies_hertz,
             weight_cycles=weight_cycles,
+            buffers=self.buffers,
+            execution=self.execution,
         )
 
     def plant_parameters(self, costs: CostTable, ambient: Ambient) -> PlantParameters:
@@ -133,6 +140,8 @@ def build_device(profile: DeviceProfile) -> Device:
         name=profile.name,
         array=profile.array.build(),
         memory=build_memory(profile.memory),
+        buffers=_buffers(profile),
+        execution=Execution(overlap=profile.execution.overlap, requantise=profile.execution.requantise),
         vector_lanes=profile.vector_unit.lanes_elements_per_cycle.value,
         energy_table=build_energy_table(
             profile.energy, profile.process, {name: entry.heats for name, entry in profile.energy.items()}
@@ -177,6 +186,19 @@ def build_device(profile: DeviceProfile) -> Device:
             column=columns.index(profile.decision.heats),
         ),
         maximum_junction_celsius=profile.limits.maximum_junction_temperature_celsius.value,
+    )
+
+
+def _buffers(profile: DeviceProfile) -> Buffers | None:
+    given = profile.buffers
+    if given is None:
+        return None
+    return Buffers(
+        weight_bits=8 * given.weight_bytes.value,
+        activation_bits=8 * given.activation_bytes.value,
+        output_bits=8 * given.output_bytes.value,
+        halves=given.halves.value,
+        burst_bits=given.burst_bits.value,
     )
 
 

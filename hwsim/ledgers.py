@@ -66,7 +66,7 @@ def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
     executions, array_cycles = np.zeros(costs.rows), np.zeros(costs.rows)
     names = {layer.name: position for position, layer in enumerate(costs.graph.layers)}
     columns = [
-        "layer", "weight_bits", "activation_bits", "next_activation_bits", "norm_reload",
+        "layer", "weight_bits", "activation_bits", "next_activation_bits", "norm_reload", "planes_fetched",
         "dynamic_energy_scale", "array_cycles",
     ]  # fmt: skip
     for batch in pq.ParquetFile(folder / "layers.parquet").iter_batches(columns=columns):
@@ -74,17 +74,19 @@ def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
         positions = np.array([names[name] for name in layer.dictionary.to_pylist()])[layer.indices.to_numpy()]
         keys = np.stack([
             positions,
-            *(batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in columns[1:5]),
+            *(batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in columns[1:6]),
         ])  # fmt: skip
         distinct, which = np.unique(keys, axis=1, return_inverse=True)
         scales = batch.column("dynamic_energy_scale").to_numpy()
         weights = np.bincount(which.reshape(-1), weights=scales)
         worked = np.bincount(which.reshape(-1), weights=scales * batch.column("array_cycles").to_numpy())
-        for (position, weight, activation, following, reload), times, cycles in zip(
+        for (position, weight, activation, following, reload, fetched), times, cycles in zip(
             distinct.T.tolist(), weights, worked, strict=True
         ):
-            key = activation if schedule.key_consumers[position] < 0 else following
-            row = schedule.row(position, (weight, activation), key, norm_reload=bool(reload))
+            missing = fetched - schedule.planes.streamed(position, weight)
+            row = schedule.row(
+                position, (weight, activation), following, norm_reload=bool(reload), missing_planes=missing
+            )
             executions[row] += times
             array_cycles[row] += cycles
     skipped = executions - array_cycles / np.array(schedule.array_cycles)

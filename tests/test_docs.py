@@ -115,3 +115,12 @@ def test_readme_s_files_are_there() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", readme)
     assert len(links) >= 5
     assert [link for link in links if not (DOCS.parent / link).exists()] == []
+
+
+def test_the_page_on_memory_says_what_its_figure_shows(tmp_path: Path) -> None:
+    curves = script("examples/memory.py").main(tmp_path / "traffic.svg")
+    assert (tmp_path / "traffic.svg").stat().st_size > 1000
+    page = (DOCS / "memory.md").read_text(encoding="utf-8")
+    assert f"only images and logits move: {curves['8'][-1]:.2f} MB" in page
+    assert curves["8"][-2] == curves["8"][-1] == curves["2"][-1]
+    assert all(steady <= cold for steady, cold in zip(curves["4"], curves["4, first frame"], strict=True))

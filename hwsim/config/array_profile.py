@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from bitmixer.documents.section import Problem, Section, Text
-from bitmixer.documents.source import Override, load_document, read_tree
+from bitmixer.documents.source import Override, load_document
 from hwsim.config.arrays import AnyArray
 from hwsim.config.energy import ArrayEnergy, Process, energy_problems, priced
+from hwsim.config.extending import read_extended
 from hwsim.config.packaged import find_any
-from hwsim.config.profile import DeviceProfile, Memory, VectorUnit
+from hwsim.config.profile import DeviceProfile, Memory, VectorUnit, profile_at
 from hwsim.config.quantity import Hertz, Nanometres, PositiveCount, Quantity, Volts
 
 _ONLY_DEVICES = frozenset({"operating_points", "thermal", "throttling", "sensors"})
@@ -71,6 +72,6 @@ def load_any_profile(name_or_path: str, overrides: Sequence[Override] = ()) -> D
         ConfigurationError: Unknown, unreadable or invalid.
     """
     path = find_any(("profiles", "profiles/arrays"), "profile", name_or_path)
-    if _ONLY_DEVICES & set(read_tree(path).data):
-        return load_document(path, DeviceProfile, overrides)
+    if _ONLY_DEVICES & set(read_extended(path).data):
+        return profile_at(path, overrides)
     return load_document(path, ArrayProfile, overrides)

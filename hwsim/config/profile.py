@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 from bitmixer.documents.section import KeyPath, Problem, Section, Text
-from bitmixer.documents.source import Override, load_document
+from bitmixer.documents.source import Override, replace, validate
 from bitmixer.errors import did_you_mean
 from hwsim.config.arrays import AnyArray
+from hwsim.config.buffers import Buffers, Execution
 from hwsim.config.energy import ArrayEnergy, Process, energy_problems, priced
+from hwsim.config.extending import read_extended
 from hwsim.config.packaged import find
 from hwsim.config.quantity import (
     BitsPerCycle,
@@ -145,6 +148,8 @@ class DeviceProfile(Section):
     process_node_nanometres: Quantity[Nanometres] | None = None
     array: AnyArray
     memory: Memory
+    buffers: Buffers | None = None
+    execution: Execution = Execution()
     vector_unit: VectorUnit
     energy: Mapping[Text, ActionEnergy]
     power: Mapping[Text, ConstantPower]
@@ -163,6 +168,8 @@ class DeviceProfile(Section):
             if node not in known:
                 yield Problem((*path, "heats"), f"unknown node {node!r}: {did_you_mean(node, known)}")
         yield from energy_problems(self.array, self.energy, self.process)
+        if self.buffers is None and self.execution.overlap == "tiled":
+            yield Problem(("execution", "overlap"), "tiles go through buffers: give the device buffers, or say ideal")
         clocks = {point.frequency_hertz.value: point.frequency_hertz.text for point in self.operating_points.points}
         for position, trip in enumerate(self.throttling.trips):
             if trip.frequency_cap_hertz.value not in clocks:
@@ -199,4 +206,16 @@ def load_profile(name_or_path: str, overrides: Sequence[Override] = ()) -> Devic
     Raises:
         ConfigurationError: Unknown, unreadable or invalid.
     """
-    return load_document(find("profiles", name_or_path), DeviceProfile, overrides)
+    return profile_at(find("profiles", name_or_path), overrides)
+
+
+def profile_at(path: Path, overrides: Sequence[Override] = ()) -> DeviceProfile:
+    """Read the profile in a file, with what it extends.
+
+    Raises:
+        ConfigurationError: Unreadable or invalid.
+    """
+    tree = read_extended(path)
+    for override in overrides:
+        replace(tree, override)
+    return validate(tree, DeviceProfile)

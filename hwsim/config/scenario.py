@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool
 
 from bitmixer.documents.section import Problem, Section, Text
-from bitmixer.documents.source import Override, load_document, read_tree, replace, validate
+from bitmixer.documents.source import Override, read_tree, replace, validate
 from hwsim.config.overrides import split_sets
 from hwsim.config.packaged import find
-from hwsim.config.profile import DeviceProfile
+from hwsim.config.profile import DeviceProfile, profile_at
 from hwsim.config.quantity import (
     Celsius,
     Count,
@@ -210,7 +210,7 @@ def load_scenario(name_or_path: str, sets: Sequence[str] = ()) -> tuple[Scenario
         profile_path = find("profiles", scenario.profile, beside=path.parent)
     except ConfigurationError as error:
         raise ConfigurationError(f"{tree.place(('profile',))}: profile: {error}") from None
-    return scenario, load_document(profile_path, DeviceProfile, [*from_scenario, *for_profile]), path
+    return scenario, profile_at(profile_path, [*from_scenario, *for_profile]), path
 
 
 def resolved(scenario: Scenario, profile: DeviceProfile) -> dict[str, Any]:

@@ -9,12 +9,17 @@ import numpy as np
 
 from bitmixer.bitwidths import BitWidths
 from bitmixer.errors import did_you_mean
-from bitmixer.graph import LOGIT_BITS, LayerGraph
-from hwsim.cost.arrays.base import ArrayModel, Int64Array, LayerShapes, ceil_divide, layer_column
-from hwsim.cost.arrays.valued import ValueArray
+from bitmixer.graph import LayerGraph
+from hwsim.cost.arrays.base import ArrayModel, Int64Array, layer_column
 from hwsim.cost.energy import ELSEWHERE, EnergyTable, Float64Array
-from hwsim.cost.memory import Memory, Traffic, layer_traffic, norm_reload_bits
+from hwsim.cost.memory import Buffers, Execution, Memory
+from hwsim.cost.memory.execution import Requantise
+from hwsim.cost.memory.planes import planes_needed
+from hwsim.cost.memory.tiling import Tiling
+from hwsim.cost.work import Hardware, site_work
 from hwsim.errors import ConfigurationError
+
+DEFAULT_EXECUTION = Execution()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,22 +28,28 @@ class CostTable:
 
     Axes: ``site`` in the order of issue; ``w``, ``a``: the site's weight and activation bits; ``next``: the
     activation bits of the site's key consumer (no effect on a site without one), all three as positions in
-    ``widths``; ``reload``: 1 where the site's norm must be fetched again since its own or the next widths
-    changed; ``frequency``: position in ``frequencies_hertz``; ``node``: position in ``nodes``.
+    ``widths``; ``fetch``: what must be fetched beside the steady state: 1 for the site's norm, whose own or next widths
+    changed, and 2 for each weight plane that the site keeps on chip, but that is not there yet; ``frequency``: position
+    in ``frequencies_hertz``; ``node``: position in ``nodes``. The steady state, in which all that can stay on chip is
+    there, is ``fetch`` 0: it is what a controller reckons with.
 
     Attributes:
         widths: Bit-widths of the axes w, a and next.
         nodes: Thermal nodes; the last is ``elsewhere``.
         compute_cycles: [site, w, a], of the array alone.
-        other_cycles: [frequency, site, w, a, next, reload]: max(memory, vector unit).
-        total_cycles: [frequency, site, w, a, next, reload]: max(compute, memory, vector unit).
-        dram_read_bits: [site, w, a, next, reload].
-        dram_write_bits: [site, w, a, next, reload].
-        counts: Action -> [site, w, a, next, reload].
+        other_cycles: [frequency, site, w, a, next, fetch]: max(memory, vector unit); ``None`` with buffers, where the
+            array does not wait for whole layers.
+        total_cycles: [frequency, site, w, a, next, fetch]: max(compute, memory, vector unit).
+        dram_read_bits: [site, w, a, next, fetch].
+        dram_write_bits: [site, w, a, next, fetch].
+        counts: Action -> [site, w, a, next, fetch].
         cycle_counts: The part of them that shrinks in proportion with the array's cycles where values let it skip work:
             the table then holds the bound, which no execution exceeds. Nothing for other arrays.
-        energy_joules: [site, w, a, next, reload], at the nominal voltage.
-        node_energy_joules: [site, w, a, next, reload, node].
+        energy_joules: [site, w, a, next, fetch], at the nominal voltage.
+        node_energy_joules: [site, w, a, next, fetch, node].
+        kept_planes: [site] weight planes that stay on chip from frame to frame, the most significant ones.
+        requantise: Whether sites requantise results as they drain, or what they read.
+        tiling: Tiles of every site; ``None`` on a device without buffers.
     """
 
     graph: LayerGraph
@@ -47,7 +58,7 @@ class CostTable:
     frequencies_hertz: tuple[int, ...]
     nodes: tuple[str, ...]
     compute_cycles: Int64Array
-    other_cycles: Int64Array
+    other_cycles: Int64Array | None
     total_cycles: Int64Array
     dram_read_bits: Int64Array
     dram_write_bits: Int64Array
@@ -55,11 +66,15 @@ class CostTable:
     cycle_counts: Mapping[str, Int64Array]
     energy_joules: Float64Array
     node_energy_joules: Float64Array
+    kept_planes: tuple[int, ...]
+    requantise: Requantise
+    tiling: Tiling | None
 
     def __post_init__(self) -> None:
-        totals = (self.compute_cycles, self.other_cycles, self.total_cycles, self.dram_read_bits, self.dram_write_bits)
+        totals = (self.compute_cycles, self.total_cycles, self.dram_read_bits, self.dram_write_bits)
+        others = () if self.other_cycles is None else (self.other_cycles,)
         counts = (*self.counts.values(), *self.cycle_counts.values())
-        for array in (*totals, *counts, self.energy_joules, self.node_energy_joules):
+        for array in (*totals, *others, *counts, self.energy_joules, self.node_energy_joules):
             array.flags.writeable = False
 
     @property
@@ -67,10 +82,28 @@ class CostTable:
         """Combinations of site, w, a, next and reload."""
         return self.energy_joules.size
 
-    def row(self, site: int, weight_index: int, activation_index: int, next_index: int, reload: int) -> int:
-        """Return the position of one combination in the arrays flattened over [site, w, a, next, reload]."""
+    @property
+    def fetches(self) -> int:
+        """Length of the axis ``fetch``."""
+        return int(self.energy_joules.shape[-1])
+
+    def row(self, site: int, weight_index: int, activation_index: int, next_index: int, fetch: int) -> int:
+        """Return the position of one combination in the arrays flattened over [site, w, a, next, fetch]."""
         size = len(self.widths)
-        return (((site * size + weight_index) * size + activation_index) * size + next_index) * 2 + reload
+        return (((site * size + weight_index) * size + activation_index) * size + next_index) * self.fetches + fetch
+
+    def stage_cycles(self, row: int, frequency_index: int) -> Int64Array:
+        """Return [stage] the cycles of one execution as it goes on; a single stage where everything overlaps."""
+        whole: Int64Array = self.total_cycles[frequency_index].reshape(-1)[row : row + 1]
+        if self.tiling is None or not self.tiling.machine.tiled:
+            return whole
+        stages = self.tiling.stage_cycles(row // self.fetches, self.frequencies_hertz[frequency_index])
+        return np.concatenate([whole - stages.sum(), stages])
+
+    def planes_needed(self) -> Int64Array:
+        """Return [site, w] the weight planes that each site needs."""
+        widths = np.array(self.widths, dtype=np.int64)
+        return planes_needed(self.graph.layers, widths, self.graph.weight_codes, 1)
 
     def width_index(self, bits: int) -> int:
         """Return the position of ``bits`` on the axes w, a and next.
@@ -85,7 +118,7 @@ class CostTable:
             raise ConfigurationError(f"{bits} bits are not in the cost table: expected one of {known}") from None
 
     def frame_cycles(self, assignment: Mapping[str, BitWidths], frequency_index: int) -> int:
-        """Return the cycles of a whole frame at one clock, every norm being on chip.
+        """Return the cycles of a whole frame at one clock, all that can stay on chip being there.
 
         Raises:
             ConfigurationError: A site has no widths, or widths that are not in the table.
@@ -93,7 +126,7 @@ class CostTable:
         return int(self.total_cycles[frequency_index].reshape(-1)[self._frame_rows(assignment)].sum())
 
     def frame_energy_joules(self, assignment: Mapping[str, BitWidths]) -> float:
-        """Return the energy of a whole frame, every norm being on chip.
+        """Return the energy of a whole frame, all that can stay on chip being there.
 
         Raises:
             ConfigurationError: A site has no widths, or widths that are not in the table.
@@ -110,7 +143,7 @@ class CostTable:
             own = assignment[layer.name]
             following = own if layer.key_consumer is None else assignment[layer.key_consumer]
             w, a, following_a = map(self.width_index, (*own, following.activation))
-            rows.append(self.row(site, w, a, following_a, reload=0))
+            rows.append(self.row(site, w, a, following_a, fetch=0))
         return rows
 
 
@@ -126,11 +159,14 @@ def cost_table(
     nodes: tuple[str, ...],
     frequencies_hertz: tuple[int, ...],
     weight_cycles: Int64Array | None = None,
+    buffers: Buffers | None = None,
+    execution: Execution = DEFAULT_EXECUTION,
 ) -> CostTable:
     """Price every site of ``graph`` at every combination of ``widths``.
 
-    Fetching, computing and draining overlap ideally: a site takes max(compute, memory, vector unit), the
-    law of BitFusion's simulator (Sharma et al., ISCA 2018) with the vector unit added.
+    Where fetching, computing and draining overlap ideally, a site takes max(compute, memory, vector unit), the law of
+    BitFusion's simulator (Sharma et al., ISCA 2018) with the vector unit added. ``overlap: tiled`` is
+    ``hwsim.cost.memory.pipeline``.
 
     Args:
         graph: The network.
@@ -144,25 +180,23 @@ def cost_table(
         frequencies_hertz: Clocks at which total cycles are wanted.
         weight_cycles: [site, w], what the array takes for one input, where that depends on weights alone: instead of
             its bound, which stays where there is a 0.
+        buffers: On-chip buffers, into which layers are tiled; without, everything passes through the chip once per
+            execution, and nothing stays.
+        execution: How work and traffic overlap, and where results are requantised.
 
     Raises:
-        ConfigurationError: A site allows bits outside ``widths``, or an energy entry names an unknown node.
+        ConfigurationError: A site allows bits outside ``widths``, an energy entry names an unknown node, or a buffer is
+            smaller than the smallest tile of a site.
     """
     _check_widths(graph, widths)
-    bits = np.array(widths, dtype=np.int64)
-    shapes = LayerShapes.of(graph.layers, inputs_per_frame=inputs_per_frame, trailing_axes=2)
-    bound = array.compute_cycles(shapes, bits[:, None], bits)
-    compute = bound if weight_cycles is None else _known_cycles(weight_cycles * inputs_per_frame, bound)
-    traffic = _traffic(graph, bits, inputs_per_frame)
+    hardware = Hardware(
+        array=array, memory=memory, vector_lanes=vector_lanes, energy_table=energy_table,
+        frequencies_hertz=frequencies_hertz, buffers=buffers, execution=execution,
+    )  # fmt: skip
+    work = site_work(graph, widths, inputs_per_frame, hardware, weight_cycles)
+    traffic = work.traffic
+    counts = {action: count[..., None, None] for action, count in work.counts.items()}
     vector_operations = inputs_per_frame * layer_column(graph.layers, "vector_operations", 4)
-    vector_cycles = ceil_divide(vector_operations, vector_lanes)
-    other = np.stack([np.maximum(vector_cycles, memory.cycles(traffic, hertz)) for hertz in frequencies_hertz])
-    array_counts = array.action_counts(shapes, bits[:, None], bits)
-    shrinking = array.cycle_counts(shapes, bits[:, None], bits) if isinstance(array, ValueArray) else {}
-    if weight_cycles is not None:
-        array_counts = _counts_less(array_counts, shrinking, 1 - compute / bound)
-        shrinking = {}  # nothing is left to be found out
-    counts = {action: count[..., None, None] for action, count in array_counts.items()}
     counts |= {"vector_operation": vector_operations, "dram_bit": traffic.bits}
     node_energy = energy_table.node_energy_joules(counts, nodes)
     shape = traffic.read_bits.shape
@@ -172,55 +206,20 @@ def cost_table(
         inputs_per_frame=inputs_per_frame,
         frequencies_hertz=frequencies_hertz,
         nodes=(*nodes, ELSEWHERE),
-        compute_cycles=compute,
-        other_cycles=other,
-        total_cycles=np.maximum(compute[..., None, None], other),
+        kept_planes=work.kept_planes,
+        requantise=execution.requantise,
+        tiling=work.tiling,
+        compute_cycles=work.compute_cycles,
+        other_cycles=work.other_cycles,
+        total_cycles=work.total_cycles,
         dram_read_bits=traffic.read_bits,
         dram_write_bits=traffic.write_bits,
         counts={action: np.broadcast_to(count, shape).copy() for action, count in counts.items()},
         cycle_counts={
-            action: np.broadcast_to(count[..., None, None], shape).copy() for action, count in shrinking.items()
+            action: np.broadcast_to(count[..., None, None], shape).copy() for action, count in work.cycle_counts.items()
         },
         energy_joules=node_energy.sum(axis=-1),
         node_energy_joules=node_energy,
-    )
-
-
-def _known_cycles(weight_cycles: Int64Array, bound: Int64Array) -> Int64Array:
-    """Return the cycles of weights, shape [site, w], in the shape of the bound, which stands in for 0."""
-    known: Int64Array = np.where(weight_cycles[..., None] > 0, weight_cycles[..., None], bound)
-    return known
-
-
-def _counts_less(
-    counts: Mapping[str, Int64Array], shrinking: Mapping[str, Int64Array], saved: Float64Array
-) -> dict[str, Int64Array]:
-    """Return action counts without a share of those that shrink, to the nearest whole number."""
-    nothing = np.zeros(1, dtype=np.int64)
-    return {
-        action: count - np.rint(shrinking.get(action, nothing) * saved).astype(np.int64)
-        for action, count in counts.items()
-    }
-
-
-def _traffic(graph: LayerGraph, bits: Int64Array, inputs_per_frame: int) -> Traffic:
-    """Return the traffic, both arrays of the full shape [site, w, a, next, reload]."""
-    is_last = np.array([layer.key_consumer is None for layer in graph.layers]).reshape(-1, 1, 1, 1)
-    traffic = layer_traffic(
-        graph.layers,
-        inputs_per_frame=inputs_per_frame,
-        trailing_axes=3,
-        weight_bits=bits[:, None, None],
-        activation_bits=bits[:, None],
-        stream_bits=np.where(is_last, LOGIT_BITS, bits),
-        residual_bits=graph.residual_bits,
-        weight_codes=graph.weight_codes,
-    )
-    norm = norm_reload_bits(graph.layers, graph.norm_bits, trailing_axes=4) * np.arange(2)
-    shape = (len(graph.layers), bits.size, bits.size, bits.size, 2)
-    return Traffic(
-        read_bits=np.broadcast_to(traffic.read_bits[..., None] + norm, shape).copy(),
-        write_bits=np.broadcast_to(traffic.write_bits[..., None], shape).copy(),
     )
 
 

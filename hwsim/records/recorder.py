@@ -138,6 +138,7 @@ class Recorder(Observer):
             "activation_bits": np.asarray(events.activation_bits, dtype=np.int8),
             "next_activation_bits": np.asarray(events.next_activation_bits, dtype=np.int8),
             "norm_reload": events.norm_reload,
+            "planes_fetched": np.asarray(events.planes_fetched, dtype=np.int8),
             "start_picoseconds": events.start_picoseconds,
             "finish_picoseconds": events.finish_picoseconds,
             "cycles": events.cycles,

@@ -1,8 +1,9 @@
 """The accelerator: takes frames from the queue and runs them layer by layer.
 
 A layer's widths are committed when the layer before it is issued, or earlier when a layer is issued whose
-norm is keyed by them: the accelerator requantises results for their key consumer as they drain. What is
-not committed follows the controller's wishes, in the middle of a frame too.
+norm is keyed by them: the accelerator requantises results for their key consumer as they drain. One that requantises
+what it reads (``requantise: on_load``) commits a layer when it is issued itself. What is not committed follows the
+controller's wishes, in the middle of a frame too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from hwsim.simulation.events import (
     Widths,
 )
 from hwsim.simulation.schedule import Schedule
+from hwsim.simulation.weight_planes import WeightPlanes
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -68,7 +70,8 @@ class Accelerator:
         self._mid_frame = decisions == "mid_frame"
         self._work = environment.event()
         self._executing = False
-        self._transitions: list[Widths | None] = [None] * schedule.sites
+        self._transitions: list[tuple[int, ...] | None] = [None] * schedule.sites
+        self._planes = WeightPlanes(schedule.planes)
         self._process: simpy.Process | None = None
         self.wanted: list[Widths] = []
         self.queue: deque[Frame] = deque()
@@ -139,6 +142,7 @@ class Accelerator:
         started = int(self._environment.now)
         committed = list(self.wanted)
         energy = 0.0
+        unsaid: deque[int] = deque()
         for tell_start in announcer.frame_started:
             tell_start(FrameStarted(frame.number, frame.inputs))
         for position in range(schedule.sites):
@@ -147,29 +151,26 @@ class Accelerator:
                 for site in schedule.committed_at[position]:
                     committed[site] = self.wanted[site]
             widths = committed[position]
-            consumer = schedule.key_consumers[position]
-            consumer_widths = None if consumer < 0 else committed[consumer]
             if self.before_layer is not None:
                 self.before_layer()
-            issue = LayerIssued(frame.number, position, widths, consumer_widths)
-            for tell_issue in announcer.layer_issued:
-                tell_issue(issue)
-            next_bits = LOGIT_BITS if consumer_widths is None else consumer_widths[1]
-            transition = (widths[0], next_bits)
-            reload = self._transitions[position] != transition
-            self._transitions[position] = transition
-            # Results before the output leave at full width whatever the key, so any key prices them.
-            row = schedule.row(position, widths, widths[1] if consumer < 0 else next_bits, norm_reload=reload)
+            unsaid.append(position)
+            self._tell_issued(frame, unsaid, committed)
+            next_bits, reload = self._requantised(position, committed)
+            missing = self._planes.missing(position, widths[0])
+            row = schedule.row(position, widths, next_bits, norm_reload=reload, missing_planes=missing)
             issued = int(self._environment.now)
             self._executing = True
-            valued = row if self.valued_row is None else self.valued_row(row, issue)
+            valued = row
+            if self.valued_row is not None:
+                valued = self.valued_row(row, self._issued(frame, position, committed))
             cycles, scale = yield from self._work_off(valued)
             self._executing = False
             spent = schedule.energies_joules[valued] * scale
             energy += spent
             event = LayerExecuted(
-                frame.number, position, widths[0], widths[1], next_bits, reload, issued,
-                int(self._environment.now), cycles, schedule.array_cycles[valued], row, scale, spent,
+                frame.number, position, widths[0], widths[1], next_bits, reload,
+                missing + schedule.planes.streamed(position, widths[0]), issued, int(self._environment.now), cycles,
+                schedule.array_cycles[valued], row, scale, spent,
             )  # fmt: skip
             for tell_done in announcer.layer_executed:
                 tell_done(event)
@@ -182,10 +183,38 @@ class Accelerator:
         for tell_end in announcer.frame_ended:
             tell_end(ended)
 
+    def _tell_issued(self, frame: Frame, unsaid: deque[int], committed: list[Widths]) -> None:
+        """Tell of layers in the order of issue, each once its key consumer is committed."""
+        consumers = self._schedule.key_consumers
+        while unsaid and not (self._schedule.on_load and consumers[unsaid[0]] > self.position):
+            event = self._issued(frame, unsaid.popleft(), committed)
+            for tell in self._announcer.layer_issued:
+                tell(event)
+
+    def _issued(self, frame: Frame, position: int, committed: list[Widths]) -> LayerIssued:
+        """Return what is told of a layer; of its key consumer nothing while that is not committed."""
+        consumer = self._schedule.key_consumers[position]
+        known = consumer >= 0 and not (self._schedule.on_load and consumer > self.position)
+        return LayerIssued(frame.number, position, committed[position], committed[consumer] if known else None)
+
+    def _requantised(self, position: int, committed: list[Widths]) -> tuple[int, bool]:
+        """Return the width at which a layer's results leave, and whether norm parameters must be fetched for it."""
+        schedule, (weight_bits, activation_bits) = self._schedule, committed[position]
+        consumer = schedule.key_consumers[position]
+        next_bits = LOGIT_BITS if consumer < 0 or schedule.on_load else committed[consumer][1]
+        transition: tuple[int, ...] = (weight_bits, next_bits)
+        if schedule.on_load:
+            producers = (committed[producer][0] for producer in schedule.keyed_producers[position])
+            transition = (activation_bits, *producers, *((weight_bits,) if consumer < 0 else ()))
+        reload = self._transitions[position] != transition
+        self._transitions[position] = transition
+        return next_bits, reload
+
     def _work_off(self, row: int) -> Generator[simpy.Event, Any, tuple[int, float]]:
         """Run one layer to its end through any change of clock; return its cycles and mean energy scale."""
         environment, clock, schedule = self._environment, self._clock, self._schedule
-        whole = remaining = schedule.cycles[clock.index][row]
+        index = clock.index
+        remaining = schedule.cycles[index][row]
         total_cycles, share_left, scale = 0, 1.0, 0.0
         while True:
             try:
@@ -193,15 +222,11 @@ class Accelerator:
                     yield environment.timeout(clock.ready_picoseconds - environment.now)
             except simpy.Interrupt:
                 continue
-            # The layer may need other cycles at another clock (memory keeps its own): scale what remains.
-            needed = schedule.cycles[clock.index][row]
-            if needed != whole:
-                remaining, whole = -(-remaining * needed // whole), needed
+            if clock.index != index:
+                remaining, index = schedule.remaining(row, index, clock.index, remaining), clock.index
             hertz = clock.frequency_hertz
-            full = remaining == whole
-            duration = (
-                schedule.durations_picoseconds[clock.index][row] if full else duration_picoseconds(remaining, hertz)
-            )
+            full = remaining == schedule.cycles[index][row]
+            duration = schedule.durations_picoseconds[index][row] if full else duration_picoseconds(remaining, hertz)
             begun, energy_scale = int(environment.now), clock.energy_scale
             self._activity.begin(row, begun, duration, share_left * energy_scale)
             try:

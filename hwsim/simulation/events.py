@@ -21,7 +21,7 @@ class FrameStarted(NamedTuple):
 
 
 class LayerIssued(NamedTuple):
-    """A layer starts; its widths and its key consumer's are committed."""
+    """A layer's widths and its key consumer's are committed: as it starts, or as its key consumer does (on_load)."""
 
     frame: int
     position: int
@@ -38,6 +38,7 @@ class LayerExecuted(NamedTuple):
     activation_bits: int
     next_activation_bits: int
     norm_reload: bool
+    planes_fetched: int
     start_picoseconds: int
     finish_picoseconds: int
     cycles: int

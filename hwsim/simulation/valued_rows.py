@@ -35,6 +35,7 @@ class ValuedRows:
         self._schedule = schedule
         self._plant = plant
         self._array_cycles = array_cycles
+        assert costs.other_cycles is not None  # these arrays have no buffers (``hwsim.cost.work``)
         self._other = costs.other_cycles.reshape(len(costs.frequencies_hertz), -1)
         self._energies = costs.node_energy_joules.reshape(costs.rows, -1)
         saved = energy_table.node_energy_joules(costs.cycle_counts, costs.nodes[:-1])

@@ -91,8 +91,11 @@ def static(run: Runner) -> Run:
     return run(controller="static:bits=4")
 
 
-def test_every_row_has_the_cycles_of_its_frame_s_own_codes(mixed: Run) -> None:
+@pytest.mark.parametrize("requantise", ["on_drain", "on_load"])
+def test_every_row_has_the_cycles_of_its_frame_s_own_codes(mixed: Run, run: Runner, requantise: str) -> None:
     """Against the whole network, run at once under the frame's realised widths."""
+    if requantise == "on_load":
+        mixed = run("values_digits", "profile.execution.requantise=on_load", "duration=50 ms")
     assert mixed.summary["mixed_frames"] > 0
     checkpoint = mixed.plan.checkpoint
     loaded = LoadedNetwork(checkpoint, "digits+noise0.3@1")
@@ -207,6 +210,8 @@ def test_where_weights_alone_count_the_cost_table_is_exact_and_inputs_make_no_di
 def test_what_has_no_values_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match=r"--set outputs: outputs: none, but array pragmatic takes its cycles from"):
         pipeline.plan("values_digits", sets=["outputs=none"])
+    with pytest.raises(DocumentError, match="array pragmatic: its cycles follow from the values of whole layers"):
+        pipeline.plan("values_digits", sets=["profile=bismo_pynq_z1_buffered"])
     sets = ["outputs=none", "streams.0.network=resnet18", "streams.0.data=null"]
     with pytest.raises(DocumentError, match=r"streams\.0\.network: .*resnet18"):
         pipeline.plan(with_array(tmp_path, WEIGHTS), sets=sets)

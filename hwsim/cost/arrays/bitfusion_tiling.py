@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 
 from hwsim.cost.arrays.base import Int64Array, ceil_divide
+from hwsim.cost.arrays.flat import Flat, halvings
 from hwsim.cost.arrays.schedule import Float64Array
 
 ACCUMULATOR_BITS = 32
@@ -33,16 +33,7 @@ BUFFERS = ("weight", "activation", "output")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Flat:
-    """A table of whole numbers, one array per column, all of one length."""
-
-    def take(self, index: Int64Array) -> Self:
-        """Return the rows at ``index``."""
-        return type(self)(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Questions(_Flat):
+class Questions(Flat):
     """Layers (one group of channels each) at their bits.
 
     Attributes:
@@ -78,7 +69,7 @@ class Questions(_Flat):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tiles(_Flat):
+class Tiles(Flat):
     """Candidate tiles, and whose they are.
 
     Attributes:
@@ -113,8 +104,8 @@ class Tiles(_Flat):
 def candidate_tiles(asked: Questions) -> Tiles:
     """Return all tiles of all questions, those of a question side by side, small ones first."""
     side = np.maximum(asked.output_height, asked.output_width)
-    steps = [_halvings(asked.inputs), _halvings(side), _halvings(asked.channels)]
-    steps.append(_halvings(ceil_divide(asked.filters, asked.filter_unit)))
+    steps = [halvings(asked.inputs), halvings(side), halvings(asked.channels)]
+    steps.append(halvings(ceil_divide(asked.filters, asked.filter_unit)))
     number = np.prod(steps, axis=0)
     question = np.repeat(np.arange(number.size), number)
     rest = np.arange(question.size) - np.repeat(np.cumsum(number) - number, number)
@@ -235,8 +226,3 @@ def best_of_each(question: Int64Array, total_cycles: Int64Array, energy_joules: 
     _, starts = np.unique(question[sequence], return_index=True)
     chosen: Int64Array = sequence[starts]
     return chosen
-
-
-def _halvings(size: Int64Array) -> Int64Array:
-    """Return how many powers of two there are up to the first that is not below ``size``."""
-    return np.frexp(size - 1)[1].astype(np.int64) + 1

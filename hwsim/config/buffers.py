@@ -1,0 +1,41 @@
+"""A device's on-chip buffers, and how it executes layers with them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from bitmixer.documents import Section
+from hwsim.config import units
+from hwsim.config.quantity import Measured, PositiveCount, Quantity
+
+Halves = Annotated[int, Measured(dimension=units.COUNT, whole=True, at_least=1, at_most=2)]
+
+
+class Buffers(Section):
+    """On-chip buffers, into which layers are tiled.
+
+    Attributes:
+        weight_bytes: Capacity for weight planes.
+        activation_bytes: Capacity for activations.
+        output_bytes: Capacity for accumulators.
+        halves: 2 where a tile is fetched while another is computed, 1 where not.
+        burst_bits: The least that DRAM moves; every tile is rounded up to whole bursts.
+    """
+
+    weight_bytes: Quantity[PositiveCount]
+    activation_bytes: Quantity[PositiveCount]
+    output_bytes: Quantity[PositiveCount]
+    halves: Quantity[Halves]
+    burst_bits: Quantity[PositiveCount]
+
+
+class Execution(Section):
+    """How layers are executed.
+
+    Attributes:
+        overlap: ``ideal``: a layer takes the longest of compute, memory and vector unit; ``tiled``: tile by tile.
+        requantise: ``on_drain``: results leave at their key consumer's width; ``on_load``: as accumulators.
+    """
+
+    overlap: Literal["ideal", "tiled"] = "ideal"
+    requantise: Literal["on_drain", "on_load"] = "on_drain"
