@@ -255,9 +255,12 @@ def cost(
     if data is not None:
         from hwsim.value_pricing import count_values
 
-        if network is None or layers is not None or profile is not None:
-            raise ConfigurationError("hwsim cost: --data goes with --network, and with neither --layers nor --profile")
-        print(count_values(array, network=network, data=data, inputs=inputs, widths=widths, sets=sets or ()), end="")
+        if network is None or layers is not None:
+            raise ConfigurationError("hwsim cost: --data goes with --network, and not with --layers")
+        counted = count_values(
+            array, network=network, data=data, inputs=inputs, widths=widths, profile=profile, sets=sets or ()
+        )
+        print(counted, end="")
         return
     priced = price(
         array, layers=layers, network=network, widths=widths, inputs=inputs, profile=profile, sets=sets or ()

@@ -90,7 +90,7 @@ def price(
         raise ConfigurationError(
             f"profile {loaded.name} is that of an array of kind {loaded.array.kind}: leave --array {kind} out"
         )
-    model = _array(kind, loaded, sets)
+    model = build_array(kind, loaded, sets)
     if isinstance(model, SchedulingArray):
         if profile is not None and kind != loaded.array.kind:
             raise ConfigurationError(f"array {kind} has its own memory and energies: leave --profile out")
@@ -143,9 +143,13 @@ def columns_csv(columns: Mapping[str, Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def _array(name: str, profile: DeviceProfile | ArrayProfile, sets: Sequence[str]) -> ArrayModel:
-    """Return an array model with the profile's parameters, where it is the profile's, changed by ``sets``."""
-    defaults = profile.array.parameters() if name == profile.array.kind else {}
+def build_array(name: str, profile: DeviceProfile | ArrayProfile | None, sets: Sequence[str]) -> ArrayModel:
+    """Return an array model with the profile's parameters, where it is the profile's, changed by ``sets``.
+
+    Raises:
+        ConfigurationError: The array does not exist, or a parameter is unknown, wrong or missing.
+    """
+    defaults = profile.array.parameters() if profile is not None and name == profile.array.kind else {}
     return arrays.build(name, **{**defaults, **arrays.parse_parameters(name, sets)})
 
 

@@ -9,44 +9,49 @@ import numpy as np
 from bitmixer.bitwidths import BitAssignment
 from bitmixer.data import require_shape
 from bitmixer.networks.checkpoint import find_checkpoint
-from hwsim.cost import arrays
+from hwsim.config.array_profile import load_any_profile
 from hwsim.cost.arrays import ARRAYS, VALUE_ARRAYS, ValueArray
 from hwsim.cost.arrays.base import Int64Array
 from hwsim.cost.arrays.valued import bound_cycles, network_cycles
 from hwsim.errors import ConfigurationError
 from hwsim.outputs import LoadedNetwork
-from hwsim.pricing import Widths, columns_csv, priced_widths
+from hwsim.pricing import Widths, build_array, columns_csv, priced_widths
 
 BATCH_SIZE = 50
 """Inputs whose operands are held at once."""
 
 
 def count_values(
-    array: str | None, *, network: str, data: str, inputs: int, widths: Widths, sets: Sequence[str]
+    array: str | None, *, network: str, data: str, inputs: int, widths: Widths, profile: str | None, sets: Sequence[str]
 ) -> str:
     """Return CSV, one row per layer: the least, mean and most array cycles of an input, beside the bound.
 
     Args:
-        array: Name of an array whose cycles depend on values.
+        array: Name of an array whose cycles depend on values; the profile's where not given.
         network: A network with weights.
         data: Data set; its first test inputs are counted, each by itself.
         inputs: How many.
         widths: Of the network; one assignment.
-        sets: Parameters of the array.
+        profile: Gives the array's parameters, where it is its own.
+        sets: Parameters of the array, instead of those.
 
     Raises:
         ConfigurationError: The array does not depend on values, the set has fewer inputs, or a parameter is wrong.
         DataError: The data is unknown, or does not fit the network.
         CheckpointError: The network is unknown, or has no weights.
     """
+    loaded_profile = None if profile is None else load_any_profile(profile)
+    array = array or (None if loaded_profile is None else loaded_profile.array.kind)
     if array is None:
-        raise ConfigurationError(f"--data: say which array skips work: --array with one of {', '.join(VALUE_ARRAYS)}")
+        raise ConfigurationError(
+            f"--data: say which array skips work: --array or --profile with one of {', '.join(VALUE_ARRAYS)}"
+        )
     if array in ARRAYS and array not in VALUE_ARRAYS:
         raise ConfigurationError(
             f"--data: array {array} takes the same cycles whatever the values: leave it out, or choose one of "
             f"{', '.join(VALUE_ARRAYS)}"
         )
-    model: ValueArray = arrays.build(array, **arrays.parse_parameters(array, sets))  # type: ignore[assignment]
+    model: ValueArray = build_array(array, loaded_profile, sets)  # type: ignore[assignment]
     widths.require_one()
     if widths.all_widths:
         raise ConfigurationError("--data: values flow under one assignment: give --bits or --assignment")

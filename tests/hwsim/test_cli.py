@@ -166,6 +166,16 @@ def test_cycles_of_values_are_counted_input_by_input(hwsim: Command, one_thread:
     assert all(float(row["min_cycles"]) < float(row["max_cycles"]) <= int(row["bound_cycles"]) for row in rows)
 
 
+def test_a_profile_gives_the_parameters_of_an_array_that_skips_work(hwsim: Command, one_thread: None) -> None:
+    values = "cost", "--network", "resnet8_digits", "--data", "digits", "--inputs", "3"
+    sizes = "lanes=16", "columns=16", "rows=16", "tiles=16"
+    given = hwsim(*values, "--array", "pragmatic", *(word for size in sizes for word in ("--set", size)))
+    assert hwsim(*values, "--profile", "pragmatic").out == given.out
+    smaller = hwsim(*values, "--profile", "pragmatic", "--set", "columns=4")
+    assert smaller.code == 0
+    assert smaller.out != given.out
+
+
 def test_a_found_assignment_is_priced_and_runs(
     hwsim: Command, write_scenario: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -143,7 +143,7 @@ def test_options_that_are_wrong(
         ([*BITWAVE, "--inputs", "360"], ["--inputs 360: the test split of digits has 359 inputs"]),
         ([*BITWAVE, "--data", "digit"], ["unknown set 'digit': did you mean 'digits'"]),
         ([*BITWAVE, "--network", "resnet18"], ["digits", "resnet18"]),
-        ([*BITWAVE, "--profile", "bismo_pynq_z1"], ["--data goes with --network, and with neither"]),
+        ([*BITWAVE, "--layers", "layers.csv"], ["--data goes with --network, and not with --layers"]),
         (["cost", "--layers", "l.csv", "--data", "digits"], ["--data goes with --network"]),
     ],
 )  # fmt: skip
