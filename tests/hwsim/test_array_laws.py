@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer
 from hwsim.cost import arrays
-from hwsim.cost.arrays import LayerShapes, Loom, Stripes, Systolic, Unpu
+from hwsim.cost.arrays import BrainTta, LayerShapes, Loom, Stripes, Systolic, Unpu
 from hwsim.errors import ConfigurationError
 
 small = st.integers(1, 4)
@@ -92,6 +92,19 @@ def test_serial_grids_equal_the_loop_nest(one: Layer, parameters: dict[str, int]
     assert ask(Unpu(**parameters), one, w, a, inputs) == w * steps_by_walking(
         one, stripes, stripes.lanes * table_inputs, inputs
     )
+
+
+@given(convolutions(), small, st.integers(8, 40), st.integers(1, 2), st.integers(1, 8), st.integers(1, 8))
+def test_braintta_equals_the_loop_nest(one: Layer, rows: int, word_bits: int, inputs: int, w: int, a: int) -> None:
+    operand_bits = next(mode for mode in (1, 2, 8) if mode >= max(w, a))
+    words = {
+        (image, group, out // rows, position, dy, dx, channel // (word_bits // operand_bits))
+        for image, group, out, position, dy, dx, channel in itertools.product(
+            range(inputs), range(one.groups), range(one.output_channels // one.groups), range(one.output_positions),
+            range(one.kernel_height), range(one.kernel_width), range(one.input_channels // one.groups),
+        )
+    }  # fmt: skip
+    assert ask(BrainTta(rows=rows, word_bits=word_bits), one, w, a, inputs) == len(words)
 
 
 def test_a_first_layer_of_three_channels_is_folded() -> None:
