@@ -15,22 +15,20 @@ from bitmixer.errors import BitmixerError
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
 from hwsim import provenance
+from hwsim.config.input_file import copies
 from hwsim.config.overrides import split_sets
 from hwsim.config.packaged import find
 from hwsim.config.profile import DeviceProfile
-from hwsim.config.scenario import Bursts as BurstsSection
-from hwsim.config.scenario import ConstantAmbient, Environment, Scenario, load_scenario, resolved
-from hwsim.config.scenario import PeriodicArrivals as ArrivalsSection
+from hwsim.config.scenario import Scenario, load_scenario, resolved
 from hwsim.controllers import build_controller, parse_controller
 from hwsim.controllers.base import NetworkView
 from hwsim.cost import CostTable
 from hwsim.cost.arrays import ValueArray
 from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError
-from hwsim.plant.ambient import Ambient
-from hwsim.simulation.arrivals import Bursts, PeriodicArrivals
 from hwsim.simulation.control import device_view
 from hwsim.simulation.simulator import Setup
+from hwsim.surroundings import build_ambient, build_arrivals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +38,7 @@ class Plan:
     Attributes:
         scenario: The scenario, overrides applied.
         profile: The device profile, overrides applied.
-        documents: The texts of scenario and profile as they were read, by the names of their copies.
+        documents: The texts of scenario, profile and their files as they were read, by the names of their copies.
         device: The device.
         checkpoint: The network.
         costs: Its cost table on the device.
@@ -110,6 +108,7 @@ def plan(
         documents={
             "scenario.yaml": path.read_text(encoding="utf-8"),
             "profile.yaml": find("profiles", scenario.profile, beside=path.parent).read_text(encoding="utf-8"),
+            **copies(scenario),
         },
         device=device,
         checkpoint=checkpoint,
@@ -143,8 +142,8 @@ def simulation_setup(planned: Plan, available_inputs: int) -> Setup:
         graph=planned.checkpoint.graph,
         costs=planned.costs,
         controller=build_controller(scenario.controller.name, scenario.controller.options),
-        ambient=_ambient(scenario.environment),
-        arrivals=_arrivals(stream.arrivals),
+        ambient=build_ambient(scenario.environment.ambient),
+        arrivals=build_arrivals(stream.arrivals),
         inputs_per_frame=stream.inputs_per_frame,
         available_inputs=available_inputs,
         deadline_picoseconds=stream.deadline_picoseconds,
@@ -155,30 +154,6 @@ def simulation_setup(planned: Plan, available_inputs: int) -> Setup:
         telemetry_picoseconds=scenario.telemetry_period_picoseconds,
         initial_state=scenario.initial_state,
         seed=scenario.seed,
-    )
-
-
-def _ambient(environment: Environment) -> Ambient:
-    if isinstance(environment.ambient, ConstantAmbient):
-        return Ambient.constant(environment.ambient.temperature_celsius)
-    return Ambient(points=environment.ambient.points)
-
-
-def _arrivals(section: ArrivalsSection) -> PeriodicArrivals:
-    return PeriodicArrivals(
-        period=section.period_picoseconds,
-        offset=section.offset_picoseconds,
-        jitter=section.jitter_picoseconds,
-        bursts=None if section.bursts is None else _bursts(section.bursts),
-    )
-
-
-def _bursts(section: BurstsSection) -> Bursts:
-    return Bursts(
-        first=section.first_picoseconds,
-        every=section.every_picoseconds,
-        length=section.length_picoseconds,
-        period=section.period_picoseconds,
     )
 
 

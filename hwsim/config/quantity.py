@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_args
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PrivateAttr
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PrivateAttr
 from pydantic_core import CoreSchema, core_schema
 
 from bitmixer.documents import Problem, Section, Text, key_of, shown
@@ -88,6 +88,16 @@ class Measured:
         return {"type": "integer" if self.whole else "number"}
 
 
+def measured(kind: Any) -> Measured:
+    """Return what a type of this module measures: ``measured(Celsius)`` is a temperature."""
+    return next(part for part in get_args(kind) if isinstance(part, Measured))
+
+
+def written(text: str) -> Any:
+    """Return the default of a field that is written with a unit, as a file would write it."""
+    return Field(default=text, validate_default=True)
+
+
 _LONGEST_SECONDS = 9_000_000
 """A quarter of a year: records hold picoseconds in 64 bits."""
 
@@ -107,6 +117,8 @@ Picoseconds = Annotated[int, _picoseconds(at_least=0)]
 PositivePicoseconds = Annotated[int, _picoseconds(above=0)]
 Hertz = Annotated[int, Measured(dimension=units.FREQUENCY, whole=True, above=0)]
 Nanometres = Annotated[int, Measured(dimension=units.LENGTH, per_unit=10**9, whole=True, above=0)]
+Rate = Annotated[float, Measured(dimension=units.FREQUENCY, at_least=0)]
+PositiveRate = Annotated[float, Measured(dimension=units.FREQUENCY, above=0)]
 Volts = Annotated[float, Measured(dimension=units.VOLTAGE, above=0)]
 Joules = Annotated[float, Measured(dimension=units.ENERGY, at_least=0)]
 Watts = Annotated[float, Measured(dimension=units.POWER, at_least=0)]
@@ -121,6 +133,7 @@ ElementsPerCycle = Annotated[int, Measured(dimension=units.LANES, whole=True, ab
 PositiveCount = Annotated[int, Measured(dimension=units.COUNT, whole=True, at_least=1)]
 Count = Annotated[int, Measured(dimension=units.COUNT, whole=True, at_least=0)]
 Whole = Annotated[int, Measured(dimension=units.COUNT, whole=True)]
+Fraction = Annotated[float, Measured(dimension=units.FRACTION, at_least=0, at_most=1)]
 PositiveFraction = Annotated[float, Measured(dimension=units.FRACTION, above=0, at_most=1)]
 
 

@@ -3,69 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, StrictBool
+from pydantic import StrictBool
 
 from bitmixer.documents.section import Problem, Section, Text
 from bitmixer.documents.source import Override, read_tree, replace, validate
+from hwsim.config.arrivals import Arrivals
+from hwsim.config.input_file import InputFile, identity, load_input_files
 from hwsim.config.overrides import split_sets
 from hwsim.config.packaged import find
 from hwsim.config.profile import DeviceProfile, profile_at
 from hwsim.config.quantity import (
-    Celsius,
     Count,
-    Picoseconds,
     PositiveCount,
     PositivePicoseconds,
     Quantity,
     Whole,
+    written,
 )
+from hwsim.config.time_series import Ambient
 from hwsim.errors import ConfigurationError
-
-
-def _written(text: str) -> Any:
-    """Return the default of a field that is written with a unit, as a file would write it."""
-    return Field(default=text, validate_default=True)
-
-
-class Bursts(Section):
-    """Times at which frames come faster.
-
-    Attributes:
-        first_picoseconds: Start of the first burst.
-        every_picoseconds: From the start of one burst to the next.
-        length_picoseconds: How long a burst lasts.
-        period_picoseconds: Time between frames within it.
-    """
-
-    first_picoseconds: Picoseconds
-    every_picoseconds: PositivePicoseconds
-    length_picoseconds: PositivePicoseconds
-    period_picoseconds: PositivePicoseconds
-
-    def contradictions(self) -> Iterator[Problem]:
-        """Yield bursts that overlap."""
-        if self.length_picoseconds > self.every_picoseconds:
-            yield Problem(("length",), "a burst outlasts 'every', so bursts would overlap: shorten it")
-
-
-class PeriodicArrivals(Section):
-    """Frames at fixed times, each delayed by up to ``jitter``."""
-
-    kind: Literal["periodic"]
-    period_picoseconds: PositivePicoseconds
-    offset_picoseconds: Picoseconds = _written("0 s")
-    jitter_picoseconds: Picoseconds = _written("0 s")
-    bursts: Bursts | None = None
-
-    def contradictions(self) -> Iterator[Problem]:
-        """Yield a jitter that would let frames overtake one another."""
-        periods = [self.period_picoseconds] + ([self.bursts.period_picoseconds] if self.bursts else [])
-        if self.jitter_picoseconds > min(periods):
-            yield Problem(("jitter",), "is longer than the period, so frames would overtake one another: shorten it")
 
 
 class Stream(Section):
@@ -87,7 +46,7 @@ class Stream(Section):
     inputs_per_frame: PositiveCount
     deadline_picoseconds: PositivePicoseconds
     priority: Whole = 0
-    arrivals: PeriodicArrivals
+    arrivals: Arrivals
 
 
 class Queue(Section):
@@ -102,36 +61,10 @@ class Queue(Section):
     drop_expired: StrictBool
 
 
-class ConstantAmbient(Section):
-    """Air that keeps its temperature."""
-
-    kind: Literal["constant"]
-    temperature_celsius: Celsius
-
-
-class PiecewiseLinearAmbient(Section):
-    """Air whose temperature runs straight from point to point, and keeps the last one.
-
-    Attributes:
-        points: Pairs of time (picoseconds) and temperature (Celsius); the first at 0 s.
-    """
-
-    kind: Literal["piecewise_linear"]
-    points: tuple[tuple[Picoseconds, Celsius], ...]
-
-    def contradictions(self) -> Iterator[Problem]:
-        """Yield points that do not begin at 0 s or go back in time."""
-        if not self.points or self.points[0][0] != 0:
-            yield Problem(("points",), "must begin at 0 s: write the first point as [0 s, 25 degC]")
-        for position, (before, after) in enumerate(pairwise(self.points), start=1):
-            if after[0] <= before[0]:
-                yield Problem(("points", position, 0), "is not later than the point before it: sort the points by time")
-
-
 class Environment(Section):
     """What surrounds the device."""
 
-    ambient: Annotated[ConstantAmbient | PiecewiseLinearAmbient, Field(discriminator="kind")]
+    ambient: Ambient
 
 
 class Controller(Section):
@@ -167,7 +100,7 @@ class Scenario(Section):
     initial_state: Literal["ambient", "steady_idle"] = "ambient"
     outputs: Literal["lazy", "in_step", "none"] = "lazy"
     decisions: Literal["mid_frame", "frame_boundary"] = "mid_frame"
-    telemetry_period_picoseconds: PositivePicoseconds = _written("100 ms")
+    telemetry_period_picoseconds: PositivePicoseconds = written("100 ms")
     queue: Queue
     streams: tuple[Stream, ...]
     environment: Environment
@@ -202,6 +135,7 @@ def load_scenario(name_or_path: str, sets: Sequence[str] = ()) -> tuple[Scenario
     for override in for_scenario:
         replace(tree, override)
     scenario = validate(tree, Scenario)
+    load_input_files(scenario, tree, path.parent)
     from_scenario = [
         Override(target, value, tree.place(("profile_overrides", target)))
         for target, value in scenario.profile_overrides.items()
@@ -225,6 +159,8 @@ def resolved(scenario: Scenario, profile: DeviceProfile) -> dict[str, Any]:
 def _bare(value: object) -> Any:
     """Return plain data in which a quantity is its value and what it is used for."""
     match value:
+        case InputFile():
+            return identity(value)
         case Section():
             origin = {"source", "assumption", "range"} if isinstance(value, Quantity) else set()
             return {field: _bare(getattr(value, field)) for field in type(value).model_fields if field not in origin}

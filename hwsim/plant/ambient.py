@@ -2,72 +2,34 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
 
-from hwsim.errors import ConfigurationError
-from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
+from hwsim.plant.time_series import PiecewiseLinear, TimeSeries
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ambient:
-    """Ambient temperature, linear between points and constant outside them.
+    """Ambient temperature over time.
 
     Attributes:
-        points: (time in picoseconds, temperature in degrees Celsius), times strictly ascending.
-
-    Raises:
-        ConfigurationError: No points, or times that do not ascend.
+        series: Degrees Celsius; the plant integrates its straight pieces exactly.
     """
 
-    points: tuple[tuple[int, float], ...]
-
-    def __post_init__(self) -> None:
-        times = [time for time, _ in self.points]
-        if not times or any(later <= earlier for earlier, later in pairwise(times)):
-            raise ConfigurationError(
-                f"ambient: expected one point or more, times strictly ascending; got {list(self.points)}"
-            )
+    series: TimeSeries
 
     @classmethod
     def constant(cls, temperature_celsius: float) -> Ambient:
         """Return an ambient that never changes."""
-        return cls(points=((0, temperature_celsius),))
+        return cls(series=PiecewiseLinear.constant(temperature_celsius))
 
     def temperature_celsius(self, time_picoseconds: int) -> float:
         """Return the ambient temperature at a time."""
-        index = bisect_right(self._times, time_picoseconds) - 1
-        if index < 0:
-            return self.points[0][1]
-        start, temperature = self.points[index]
-        return temperature + self._slopes[index + 1] * ((time_picoseconds - start) / PICOSECONDS_PER_SECOND)
+        return self.series.value_at(time_picoseconds)
 
     def slope_kelvin_per_second(self, time_picoseconds: int) -> float:
         """Return how fast ambient moves from this time on, until the next knot."""
-        return self._slopes[bisect_right(self._times, time_picoseconds)]
-
-    @cached_property
-    def knots(self) -> tuple[int, ...]:
-        """Times in picoseconds at which the slope changes."""
-        changes = zip(self._times, self._slopes, self._slopes[1:], strict=False)
-        return tuple(time for time, before, after in changes if before != after)
+        return self.series.slope_per_second_at(time_picoseconds)
 
     def knots_between(self, start_picoseconds: int, end_picoseconds: int) -> tuple[int, ...]:
-        """Return the knots strictly between two times."""
-        knots = self.knots
-        return knots[bisect_right(knots, start_picoseconds) : bisect_left(knots, end_picoseconds)]
-
-    @cached_property
-    def _times(self) -> tuple[int, ...]:
-        return tuple(time for time, _ in self.points)
-
-    @cached_property
-    def _slopes(self) -> tuple[float, ...]:
-        """Slope before the first point, between each two, and after the last."""
-        inner = (
-            (after - before) / ((end - start) / PICOSECONDS_PER_SECOND)
-            for (start, before), (end, after) in pairwise(self.points)
-        )
-        return (0.0, *inner, 0.0)
+        """Return the times strictly between two others at which the slope may change."""
+        return self.series.knots_between(start_picoseconds, end_picoseconds)

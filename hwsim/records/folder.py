@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwsim import provenance
+from hwsim.config.input_file import COPIES
 from hwsim.config.scenario import resolved
 from hwsim.errors import ConfigurationError
 from hwsim.layer_statistics import LayerStatistics, LayerTotals
@@ -54,7 +55,8 @@ def clear(folder: Path) -> None:
     """Remove a former run."""
     for name in RECORD_FILES:
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "figures", ignore_errors=True)
+    for name in ("figures", COPIES):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
@@ -87,6 +89,7 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
     write_json(folder / "manifest.json", manifest)
     (folder / "graph.json").write_text(planned.checkpoint.graph.to_json(), encoding="utf-8")
     for name, text in planned.documents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
 
 

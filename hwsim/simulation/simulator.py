@@ -19,7 +19,7 @@ from hwsim.plant.plant import Plant
 from hwsim.plant.sensors import SensorChannel
 from hwsim.simulation.accelerator import Accelerator, Frame
 from hwsim.simulation.activity import Activity
-from hwsim.simulation.arrivals import PeriodicArrivals
+from hwsim.simulation.arrivals import Arrivals
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.control import ControlLoop
 from hwsim.simulation.events import Announcer, LayerIssued, Observer, TelemetrySampled
@@ -58,7 +58,7 @@ class Setup:
     costs: CostTable
     controller: Controller
     ambient: Ambient
-    arrivals: PeriodicArrivals
+    arrivals: Arrivals
     inputs_per_frame: int
     available_inputs: int
     deadline_picoseconds: int

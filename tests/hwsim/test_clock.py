@@ -14,6 +14,7 @@ from hwsim.controllers.base import Decision, Observation
 from hwsim.pipeline import Plan
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
+from hwsim.plant.time_series import PiecewiseLinear
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.clock import Clock
 
@@ -156,7 +157,9 @@ def test_the_clock_is_the_lower_of_request_and_cap(small_plan: Plan) -> None:
 
 def test_a_hot_device_throttles_at_its_polls_with_hysteresis(simulate: Any, scripted: Any) -> None:
     """The air is cold at first, then hot; the device trips at 80 and 85 degC, each until it is 5 K cooler."""
-    air = Ambient(points=((0, 88.0), (2 * SECOND, -20.0), (150 * SECOND, -20.0), (155 * SECOND, 160.0)))
+    air = Ambient(
+        series=PiecewiseLinear(points=((0, 88.0), (2 * SECOND, -20.0), (150 * SECOND, -20.0), (155 * SECOND, 160.0)))
+    )
     log = simulate(
         scripted(wakes_on=frozenset()),
         ambient=air,

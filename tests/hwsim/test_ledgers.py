@@ -20,6 +20,7 @@ from hwsim.ledgers import Ledgers, close_ledgers
 from hwsim.pipeline import Plan
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
+from hwsim.plant.time_series import PiecewiseLinear
 from hwsim.records import recorder as recorder_module
 from hwsim.records.recorder import Recorder
 from hwsim.simulation.arrivals import PeriodicArrivals
@@ -102,7 +103,7 @@ def test_they_agree_while_the_air_warms_and_the_device_throttles(recorded: Any, 
         arrivals=PeriodicArrivals(period=SECOND),
         duration_picoseconds=40 * SECOND,
         telemetry_picoseconds=SECOND,
-        ambient=Ambient(points=((0, 70.0), (5 * SECOND, 75.0), (30 * SECOND, 140.0))),
+        ambient=Ambient(series=PiecewiseLinear(points=((0, 70.0), (5 * SECOND, 75.0), (30 * SECOND, 140.0)))),
         initial_state="steady_idle",
     )
     run.ledgers().check()

@@ -13,6 +13,7 @@ from hwsim.plant.ambient import Ambient
 from hwsim.plant.plant import Plant, PlantParameters
 from hwsim.plant.power import Leakage
 from hwsim.plant.thermal import FloatArray, ThermalNetwork
+from hwsim.plant.time_series import PiecewiseLinear
 
 SECOND = 10**12
 MILLISECOND = 10**9
@@ -69,7 +70,9 @@ SEGMENTS = st.lists(
 PHYSICAL_SEGMENTS = SEGMENTS.map(
     lambda segments: [(row, duration, share * duration / SECOND * 5) for row, duration, share in segments]
 )
-DRIFTING = Ambient(points=((0, 25.0), (SECOND // 3, 25.5), (2 * SECOND, 24.0), (9 * SECOND, 30.0)))
+DRIFTING = Ambient(
+    series=PiecewiseLinear(points=((0, 25.0), (SECOND // 3, 25.5), (2 * SECOND, 24.0), (9 * SECOND, 30.0)))
+)
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,7 +10,8 @@ import pytest
 
 from bitmixer.errors import DocumentError
 from hwsim.config.packaged import find
-from hwsim.config.scenario import PiecewiseLinearAmbient, load_scenario, resolved
+from hwsim.config.scenario import load_scenario, resolved
+from hwsim.config.time_series import PiecewiseLinear
 
 Write = Callable[..., str]
 
@@ -63,7 +64,7 @@ def test_defaults_are_those_of_the_design(write: Write) -> None:
 def test_ambient_may_run_from_point_to_point(write: Write) -> None:
     warming = "{kind: piecewise_linear, points: [[0 s, 25 degC], [10 min, 45 degC]]}"
     ambient = load_scenario(write((CONSTANT, warming)))[0].environment.ambient
-    assert isinstance(ambient, PiecewiseLinearAmbient)
+    assert isinstance(ambient, PiecewiseLinear)
     assert ambient.points == ((0, 25.0), (600 * 10**12, 45.0))
 
 

@@ -1,4 +1,4 @@
-"""When frames arrive."""
+"""Frames at a fixed period."""
 
 from __future__ import annotations
 

@@ -1,0 +1,84 @@
+"""What a scenario puts around a device, in the terms of the simulation: arrivals and ambient."""
+
+from __future__ import annotations
+
+from hwsim.config import arrivals as arrival_sections
+from hwsim.config import time_series as series_sections
+from hwsim.config.units import PICOSECONDS_PER_SECOND
+from hwsim.plant.ambient import Ambient
+from hwsim.plant.time_series import PiecewiseLinear, Sine
+from hwsim.simulation import arrivals
+
+AMBIENT_TOLERANCE_KELVIN = 1e-3
+"""Largest distance between a sine of ambient temperature and the chords that stand for it."""
+
+
+def build_ambient(section: series_sections.Ambient) -> Ambient:
+    """Return the air around a device."""
+    match section:
+        case series_sections.ConstantAmbient():
+            return Ambient.constant(section.temperature_celsius)
+        case series_sections.Sine():
+            sine = Sine(
+                mean=section.mean,
+                amplitude=section.amplitude,
+                period_picoseconds=section.period_picoseconds,
+                peak_picoseconds=section.peak_picoseconds,
+                tolerance=AMBIENT_TOLERANCE_KELVIN,
+            )
+            return Ambient(series=sine)
+        case series_sections.Ramp():
+            start, end = section.start_picoseconds, section.end_picoseconds
+            points = ((start, section.start_value), (end, section.end_value))
+            return Ambient(series=PiecewiseLinear(points=points))
+        case _:
+            return Ambient(series=PiecewiseLinear(points=section.points))
+
+
+def build_arrivals(section: arrival_sections.Arrivals) -> arrivals.Arrivals:
+    """Return the source of a stream's frames."""
+    match section:
+        case arrival_sections.PeriodicArrivals():
+            return _periodic(section)
+        case arrival_sections.PoissonArrivals():
+            return arrivals.PoissonArrivals(rate_hertz=section.rate_hertz)
+        case arrival_sections.MarkovModulatedArrivals():
+            return _markov_modulated(section)
+        case arrival_sections.MotionArrivals():
+            return arrivals.MotionArrivals(
+                mean_wait=round(PICOSECONDS_PER_SECOND / section.rate_hertz),
+                mean_length=section.mean_length_picoseconds,
+                period=section.period_picoseconds,
+                cool_down=section.cool_down_picoseconds,
+            )
+        case arrival_sections.ArrivalsFile():
+            return arrivals.RecordedArrivals(recorded=tuple(int(time) for (time,) in section.rows))
+
+
+def _periodic(section: arrival_sections.PeriodicArrivals) -> arrivals.PeriodicArrivals:
+    bursts = None if section.bursts is None else arrivals.Bursts(
+        first=section.bursts.first_picoseconds,
+        every=section.bursts.every_picoseconds,
+        length=section.bursts.length_picoseconds,
+        period=section.bursts.period_picoseconds,
+    )  # fmt: skip
+    return arrivals.PeriodicArrivals(
+        period=section.period_picoseconds,
+        offset=section.offset_picoseconds,
+        jitter=section.jitter_picoseconds,
+        bursts=bursts,
+    )
+
+
+def _markov_modulated(section: arrival_sections.MarkovModulatedArrivals) -> arrivals.MarkovModulatedArrivals:
+    states = zip(section.states, section.next_probabilities, strict=True)
+    return arrivals.MarkovModulatedArrivals(
+        states=tuple(
+            arrivals.ModulatingState(
+                rate_hertz=state.rate_hertz,
+                mean_dwell_picoseconds=state.mean_dwell_picoseconds,
+                next_probabilities=chances,
+            )
+            for state, chances in states
+        )
+    )
