@@ -28,7 +28,7 @@ from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError
 from hwsim.simulation.control import device_view
 from hwsim.simulation.simulator import Setup
-from hwsim.surroundings import build_ambient, build_arrivals
+from hwsim.surroundings import build_ambient, build_arrivals, build_fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +154,7 @@ def simulation_setup(planned: Plan, available_inputs: int) -> Setup:
         telemetry_picoseconds=scenario.telemetry_period_picoseconds,
         initial_state=scenario.initial_state,
         seed=scenario.seed,
+        faults=tuple(map(build_fault, scenario.faults)),
     )
 
 

@@ -1,11 +1,13 @@
-"""What a scenario puts around a device, in the terms of the simulation: arrivals and ambient."""
+"""What a scenario puts around a device, in the terms of the simulation: arrivals, ambient, and faults of its sensor."""
 
 from __future__ import annotations
 
 from hwsim.config import arrivals as arrival_sections
 from hwsim.config import time_series as series_sections
+from hwsim.config.faults import Fault, FaultWindow
 from hwsim.config.units import PICOSECONDS_PER_SECOND
 from hwsim.plant.ambient import Ambient
+from hwsim.plant.sensor_faults import FOREVER, FailAndRepair, FailureTimes, FailureWindow, SensorFault
 from hwsim.plant.time_series import PiecewiseLinear, Sine
 from hwsim.simulation import arrivals
 
@@ -82,3 +84,17 @@ def _markov_modulated(section: arrival_sections.MarkovModulatedArrivals) -> arri
             for state, chances in states
         )
     )
+
+
+def build_fault(section: Fault) -> SensorFault:
+    """Return what goes wrong with a sensor."""
+    times: FailureTimes
+    if isinstance(section, FaultWindow):
+        end = FOREVER if section.until_picoseconds is None else section.until_picoseconds
+        times = FailureWindow(start=section.from_picoseconds, end=end)
+    else:
+        times = FailAndRepair(
+            mean_time_to_failure=section.mean_time_to_failure_picoseconds,
+            mean_time_to_repair=section.mean_time_to_repair_picoseconds,
+        )
+    return SensorFault(mode=section.mode, reaches=section.reaches, times=times)

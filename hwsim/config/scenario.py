@@ -11,6 +11,7 @@ from pydantic import StrictBool
 from bitmixer.documents.section import Problem, Section, Text
 from bitmixer.documents.source import Override, read_tree, replace, validate
 from hwsim.config.arrivals import Arrivals
+from hwsim.config.faults import Fault
 from hwsim.config.input_file import InputFile, identity, load_input_files
 from hwsim.config.overrides import split_sets
 from hwsim.config.packaged import find
@@ -88,6 +89,7 @@ class Scenario(Section):
         telemetry_period_picoseconds: Time between rows of ``telemetry.parquet``.
         queue: Where frames wait.
         streams: What arrives; one stream for now.
+        faults: What goes wrong with the device's sensors.
     """
 
     schema_version: Literal[1]
@@ -105,6 +107,7 @@ class Scenario(Section):
     streams: tuple[Stream, ...]
     environment: Environment
     controller: Controller
+    faults: tuple[Fault, ...] = ()
 
     def contradictions(self) -> Iterator[Problem]:
         """Yield more or less than one stream, and outputs that have no data."""

@@ -57,7 +57,8 @@ class Observation:
     Attributes:
         time_picoseconds: Now.
         wake: Why it is asked.
-        die_celsius: The sensor's last reading.
+        die_celsius: The sensor's last reading; ``None`` while the sensor gives none.
+        die_age_picoseconds: How long ago the last reading with a value was taken; ``None`` if there never was one.
         frequency_hertz: Clock of the array.
         throttle_cap_hertz: Highest clock that the device allows now.
         queued_deadlines_picoseconds: Deadlines of the waiting frames, oldest first.
@@ -72,7 +73,8 @@ class Observation:
 
     time_picoseconds: int
     wake: Wake
-    die_celsius: float
+    die_celsius: float | None
+    die_age_picoseconds: int | None
     frequency_hertz: int
     throttle_cap_hertz: int
     queued_deadlines_picoseconds: tuple[int, ...]

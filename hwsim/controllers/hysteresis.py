@@ -1,7 +1,8 @@
 """Fewer bits when the die is hot or frames wait; more when it is cool and nothing waits.
 
 Two thresholds with a dead band each, so that it does not flutter. It asks nothing of the cost table: the
-plain rule that a firmware engineer would write first.
+plain rule that a firmware engineer would write first. While the die's sensor is silent it holds what it has, and
+after a while acts as if the die were hot, where nothing can break. A sensor that is stuck it takes for one that works.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class HysteresisOptions(BaseModel):
         queue_high: With this many frames waiting, it steps down.
         calm_milliseconds: How long nothing may have waited before it steps up.
         hold_milliseconds: Shortest time between two steps caused by heat, and before the first.
+        silence_milliseconds: After this time without a reading it steps down as if it were hot.
         period_milliseconds: Time between looks, where it wakes on ``tick``.
         wakes_on: ``tick``, or ``frame`` (before each frame).
     """
@@ -42,6 +44,7 @@ class HysteresisOptions(BaseModel):
     queue_high: int = Field(default=2, ge=1)
     calm_milliseconds: int = Field(default=500, ge=0)
     hold_milliseconds: int = Field(default=2000, ge=0)
+    silence_milliseconds: int = Field(default=1000, ge=0)
     period_milliseconds: int = Field(default=10, ge=1)
     wakes_on: Literal["tick", "frame"] = "tick"
 
@@ -99,13 +102,20 @@ class Hysteresis:
         if now - state.heat_step_picoseconds < self._options.hold_milliseconds * PICOSECONDS_PER_MILLISECOND:
             return state
         rung = state.heat_rung
-        if observation.die_celsius >= self._hot_celsius:
+        if self._must_cool(observation):
             rung = min(rung + 1, len(self._rungs) - 1)
-        elif observation.die_celsius <= self._cool_celsius:
+        elif observation.die_celsius is not None and observation.die_celsius <= self._cool_celsius:
             rung = max(rung - 1, 0)
         if rung == state.heat_rung:
             return state
         return HysteresisState(rung, state.queue_rung, now, state.busy_picoseconds)
+
+    def _must_cool(self, observation: Observation) -> bool:
+        """Whether the die reads hot, or has told nothing for too long."""
+        if observation.die_celsius is not None:
+            return observation.die_celsius >= self._hot_celsius
+        age, limit = observation.die_age_picoseconds, self._options.silence_milliseconds * PICOSECONDS_PER_MILLISECOND
+        return age is None or age >= limit
 
     def _after_queue(self, observation: Observation, state: HysteresisState) -> HysteresisState:
         now, waiting = observation.time_picoseconds, len(observation.queued_deadlines_picoseconds)
@@ -124,8 +134,8 @@ class Hysteresis:
         bits, waiting = self._rungs[rung], len(observation.queued_deadlines_picoseconds)
         if after.queue_rung > before.queue_rung:
             return f"{waiting} frames wait: down to {bits} bit"
-        if after.heat_rung > before.heat_rung:
-            return f"die reads {observation.die_celsius:.1f} degC: down to {bits} bit"
-        if after.heat_rung < before.heat_rung:
-            return f"die reads {observation.die_celsius:.1f} degC: up to {bits} bit"
+        if after.heat_rung != before.heat_rung:
+            celsius, way = observation.die_celsius, "down" if after.heat_rung > before.heat_rung else "up"
+            told = "the sensor is silent" if celsius is None else f"die reads {celsius:.1f} degC"
+            return f"{told}: {way} to {bits} bit"
         return f"nothing waited for {self._options.calm_milliseconds} ms: up to {bits} bit"

@@ -9,12 +9,14 @@ import pyarrow as pa
 
 NO_TIME = -1
 """Stands for a time that never came (a dropped frame has no start)."""
+MAY_BE_NULL = ("die_reading_celsius", "throttle_reading_celsius")
+"""Columns of readings that a failed sensor may not give."""
 
 
 def _table(*columns: tuple[str, pa.DataType, str, str]) -> pa.Schema:
     return pa.schema(
         [
-            pa.field(name, kind, nullable=False, metadata={"unit": unit, "meaning": meaning})
+            pa.field(name, kind, nullable=name in MAY_BE_NULL, metadata={"unit": unit, "meaning": meaning})
             for name, kind, unit, meaning in columns
         ]
     )
@@ -102,7 +104,8 @@ def telemetry_schema(nodes: tuple[str, ...]) -> pa.Schema:
         ("time_picoseconds", pa.int64(), "ps", "time of the row"),
         ("ambient_celsius", pa.float64(), "degC", "air around the device"),
         *temperatures,
-        ("die_reading_celsius", pa.float64(), "degC", "what the die's sensor says"),
+        ("die_reading_celsius", pa.float64(), "degC", "what the die's sensor tells controllers; null while silent"),
+        ("throttle_reading_celsius", pa.float64(), "degC", "what it tells the device's throttle; null while silent"),
         ("frequency_hertz", pa.int64(), "Hz", "clock of the array"),
         ("throttle_cap_hertz", pa.int64(), "Hz", "highest clock that the throttle allows"),
         ("power_watts", pa.float64(), "W", "mean power of the whole device"),

@@ -41,9 +41,10 @@ def draw_temperature(axes: Axes, run: RunFolder) -> list[Label]:
     axes.plot(time, reading, color=SKY, linewidth=0.6, alpha=0.8)
     axes.plot(time, true, color=BLUE, linewidth=1.4)
     axes.plot(time, ambient, color=GREEN, linewidth=1.2)
+    heard = reading[~np.isnan(reading)]
     labels = [
         Label(float(true[-1]), "die (true)", BLUE),
-        Label(float(reading[-1]), "die (as sensed)", SKY),
+        Label(float(heard[-1] if len(heard) else true[-1]), "die (as sensed)", SKY),
         Label(float(ambient[-1]), "ambient air", GREEN),
     ]
     for trip in limits["trips"]:

@@ -13,6 +13,7 @@ from hwsim.controllers.base import Controller, Decision, DeviceView, NetworkView
 from hwsim.device import Device
 from hwsim.errors import InvariantError
 from hwsim.plant.plant import Plant
+from hwsim.plant.sensors import SensorChannel
 from hwsim.simulation.accelerator import Accelerator
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.events import Announcer, DecisionTaken, Widths
@@ -39,7 +40,7 @@ class ControlLoop:
     def __init__(
         self, environment: simpy.Environment, controller: Controller, device: Device, network: NetworkView,
         accelerator: Accelerator, clock: Clock, plant: Plant, announcer: Announcer, *,
-        read_die_celsius: Callable[[], float], confidences: Callable[[], tuple[float, ...]],
+        die_sensor: SensorChannel, confidences: Callable[[], tuple[float, ...]],
         generator: np.random.Generator,
     ) -> None:  # fmt: skip
         self._environment = environment
@@ -50,7 +51,7 @@ class ControlLoop:
         self._clock = clock
         self._plant = plant
         self._announcer = announcer
-        self._read_die_celsius = read_die_celsius
+        self._die_sensor = die_sensor
         self._confidences = confidences
         self._generator = generator
         self.asked = 0
@@ -91,7 +92,8 @@ class ControlLoop:
         observation = Observation(
             time_picoseconds=now,
             wake=wake,
-            die_celsius=self._read_die_celsius(),
+            die_celsius=self._die_sensor.read(now),
+            die_age_picoseconds=self._die_sensor.age_picoseconds(now),
             frequency_hertz=self._clock.frequency_hertz,
             throttle_cap_hertz=self._clock.cap_hertz,
             queued_deadlines_picoseconds=tuple(frame.deadline_picoseconds for frame in accelerator.queue),

@@ -81,7 +81,8 @@ class TelemetrySampled(NamedTuple):
     time_picoseconds: int
     ambient_celsius: float
     node_celsius: tuple[float, ...]
-    die_reading_celsius: float
+    die_reading_celsius: float | None
+    throttle_reading_celsius: float | None
     frequency_hertz: int
     throttle_cap_hertz: int
     power_watts: float

@@ -16,6 +16,7 @@ from hwsim.device import Device
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.plant import Plant
+from hwsim.plant.sensor_faults import FaultState, SensorFault
 from hwsim.plant.sensors import SensorChannel
 from hwsim.simulation.accelerator import Accelerator, Frame
 from hwsim.simulation.activity import Activity
@@ -51,6 +52,7 @@ class Setup:
         telemetry_picoseconds: Time between rows of telemetry.
         initial_state: Whether the device starts at ambient temperature or settled while idle.
         seed: Root of every random stream.
+        faults: What goes wrong with the die's temperature sensor.
     """
 
     device: Device
@@ -69,6 +71,7 @@ class Setup:
     telemetry_picoseconds: int
     initial_state: Literal["ambient", "steady_idle"]
     seed: int
+    faults: tuple[SensorFault, ...] = ()
 
 
 class Simulator:
@@ -107,14 +110,15 @@ class Simulator:
             valued = ValuedRows(setup.costs, device.energy_table, schedule, self.plant, array_cycles)
             self._accelerator.valued_row = valued.row
         self._clock = Clock(device, self._accelerator.clock_changed)
-        self._sensor = SensorChannel(device.sensor)
+        self._sensor = SensorChannel(device.sensor, self._faults("device"))
+        self._reported = SensorChannel(device.sensor, self._faults("device", "controller"))
         self._interval = _Interval()
         self._environment.process(self._sense(generator(setup.seed, "sensors")))
         self._environment.process(self._throttle())
         self._control = ControlLoop(
             self._environment, setup.controller, device, NetworkView(graph=setup.graph, costs=setup.costs),
             self._accelerator, self._clock, self.plant, self._announcer,
-            read_die_celsius=lambda: self._sensor.read(int(self._environment.now)), confidences=confidences,
+            die_sensor=self._reported, confidences=confidences,
             generator=generator(setup.seed, "controller"),
         )  # fmt: skip
         self._accelerator.start(self._clock)
@@ -168,16 +172,28 @@ class Simulator:
         while True:
             self._synchronise()
             node = self._setup.device.sensor_node
-            self._sensor.sample(int(self._environment.now), float(self.plant.temperatures_celsius()[node]), noise)
+            now = int(self._environment.now)
+            healthy = self._sensor.sample(now, float(self.plant.temperatures_celsius()[node]), noise)
+            self._reported.take(now, healthy)
             yield self._environment.timeout(self._setup.device.sensor.period_picoseconds)
 
     def _throttle(self) -> Process:
         trips, active = self._setup.device.trips, frozenset[int]()
         while True:
             now = int(self._environment.now)
-            active = trips.poll(self._sensor.read(now), active)
-            self._clock.cap(trips.cap_hertz(active), now)
+            reading = self._sensor.read(now)
+            if reading is not None:  # as Linux does it, a failed reading leaves all as it is until the next poll
+                active = trips.poll(reading, active)
+                self._clock.cap(trips.cap_hertz(active), now)
             yield self._environment.timeout(self._setup.device.poll_picoseconds)
+
+    def _faults(self, *reached: str) -> list[FaultState]:
+        """Return the faults that reach one of these; each fault draws the same times for all of its readers."""
+        return [
+            FaultState(fault, generator(self._setup.seed, f"sensor fault {number}"))
+            for number, fault in enumerate(self._setup.faults)
+            if fault.reaches in reached
+        ]
 
     def _report(self) -> Process:
         while True:
@@ -203,7 +219,8 @@ class Simulator:
             time_picoseconds=now,
             ambient_celsius=self._setup.ambient.temperature_celsius(now),
             node_celsius=tuple(self.plant.temperatures_celsius().tolist()),
-            die_reading_celsius=self._sensor.read(now),
+            die_reading_celsius=self._reported.read(now),
+            throttle_reading_celsius=self._sensor.read(now),
             frequency_hertz=self._clock.frequency_hertz,
             throttle_cap_hertz=self._clock.cap_hertz,
             power_watts=interval.energy_joules / seconds if seconds else 0.0,

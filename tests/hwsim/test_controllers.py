@@ -29,12 +29,15 @@ def network(small_plan: Plan) -> NetworkView:
     return NetworkView(graph=small_plan.checkpoint.graph, costs=small_plan.costs)
 
 
-def seen(milliseconds: float, celsius: float = 50.0, waiting: int = 0) -> Observation:
+def seen(
+    milliseconds: float, celsius: float | None = 50.0, waiting: int = 0, age_milliseconds: float | None = 0.0
+) -> Observation:
     """Return an observation of an idle array; hysteresis looks only at the time, the die and the queue."""
     return Observation(
         time_picoseconds=int(milliseconds * MILLISECOND),
         wake="tick",
         die_celsius=celsius,
+        die_age_picoseconds=None if age_milliseconds is None else int(age_milliseconds * MILLISECOND),
         frequency_hertz=200_000_000,
         throttle_cap_hertz=200_000_000,
         queued_deadlines_picoseconds=tuple(range(waiting)),
@@ -129,6 +132,25 @@ def test_heat_within_the_margin_steps_down_one_rung_at_a_time_and_holds(network:
     assert driven.reasons == [
         "start at 8 bit", "die reads 78.0 degC: down to 4 bit", "die reads 84.0 degC: down to 2 bit"
     ]  # fmt: skip
+
+
+def test_a_silent_sensor_is_borne_for_a_while_and_then_taken_for_a_hot_die(network: NetworkView) -> None:
+    driven = hysteresis(network)
+    driven.show(seen(3000, None, age_milliseconds=999), seen(3000, 77.0))
+    assert driven.bits == [8]
+    driven.show(seen(3000, None, age_milliseconds=1000))
+    assert driven.bits == [8, 4]
+    driven.show(seen(4999, None, age_milliseconds=3000), seen(5000, None, age_milliseconds=None))
+    assert driven.bits == [8, 4, 2]
+    assert driven.reasons[1:] == ["the sensor is silent: down to 4 bit", "the sensor is silent: down to 2 bit"]
+    driven.show(seen(7000, None, age_milliseconds=10), seen(7000, 60.0))
+    assert driven.bits == [8, 4, 2, 4]  # silence alone never steps up
+
+
+def test_frames_that_wait_count_while_the_sensor_is_silent(network: NetworkView) -> None:
+    driven = hysteresis(network, silence_milliseconds=60_000)
+    driven.show(seen(3000, None, waiting=2, age_milliseconds=5000))
+    assert driven.bits == [8, 4]
 
 
 def test_between_the_margins_nothing_moves_and_below_both_it_climbs(network: NetworkView) -> None:
