@@ -7,13 +7,20 @@ import json
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 
 from bitmixer.assignment_file import save_assignment
+from bitmixer.documents import key_of
 from bitmixer.networks import find_checkpoint
 from bitmixer.training.recipe import Augmentation, Distillation, Recipe, Stage
 from hwsim import pipeline
+from hwsim.config.arrivals import Arrivals, Bursts, ModulatingState
+from hwsim.config.faults import Fault
+from hwsim.config.packaged import packaged_names
+from hwsim.config.scenario import Environment, Queue, Scenario, Stream
+from hwsim.config.time_series import Ambient
 from hwsim.records.store import RunFolder
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -108,6 +115,29 @@ def test_every_key_of_a_recipe_is_explained() -> None:
     page = (DOCS / "recipes.md").read_text(encoding="utf-8")
     for section in (Recipe, Stage, Distillation, Augmentation):
         assert [key for key in section.model_fields if f"`{key}`" not in page] == []
+
+
+def test_every_key_of_a_scenario_is_explained() -> None:
+    page = (DOCS / "scenarios.md").read_text(encoding="utf-8")
+    kinds = [get_args(get_args(union)[0]) for union in (Arrivals, Ambient, Fault)]
+    sections = [
+        Scenario,
+        Stream,
+        Queue,
+        Environment,
+        Bursts,
+        ModulatingState,
+        *(each for kind in kinds for each in kind),
+    ]
+    fields = {field for section in sections for field in section.model_fields}
+    assert {"rate_hertz", "cool_down_picoseconds", "mean_time_to_repair_picoseconds", "amplitude"} <= fields
+    unexplained = {key_of(field) for field in fields} - set(re.findall(r"\w+", page))
+    assert unexplained == set()
+
+
+def test_every_packaged_scenario_is_on_the_page_of_scenarios() -> None:
+    page = (DOCS / "scenarios.md").read_text(encoding="utf-8")
+    assert [name for name in packaged_names("scenarios") if f"| `{name}` |" not in page] == []
 
 
 def test_readme_s_files_are_there() -> None:

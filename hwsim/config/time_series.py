@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from bitmixer.documents import Problem, Section, Text
 from hwsim.config.input_file import InputFile
 from hwsim.config.quantity import Celsius, Kelvin, Measured, Picoseconds, PositivePicoseconds, measured, written
 from hwsim.config.timed_rows import TIME
+from hwsim.errors import ConfigurationError
 
 Value = TypeVar("Value", bound=float)
 Difference = TypeVar("Difference", bound=float)
@@ -99,6 +101,16 @@ class SeriesFile(InputFile):
     def content(self) -> tuple[tuple[int, float], ...]:
         """The points."""
         return self.points
+
+    def load(self, path: Path, text: str) -> None:
+        """Take the content of the file.
+
+        Raises:
+            ConfigurationError: It is wrong (says ``file:line:column``), or ends before the run starts in it.
+        """
+        super().load(path, text)
+        if self.points[-1][0] < 0:
+            raise ConfigurationError(f"{path}: its last row comes before 'start', so it tells nothing: lower 'start'")
 
     def contradictions(self) -> Iterator[Problem]:
         """Yield the column of times."""

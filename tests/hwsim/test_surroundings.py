@@ -195,6 +195,7 @@ def test_each_of_three_states_must_say_what_follows(write_scenario: Write) -> No
         ),
         (FILE.replace(": air", ": aire"), "day.csv:1:1: no column 'aire': did you mean 'air'?"),
         (FILE.replace(": air", ": time"), "s.yaml:21:48: environment.ambient.column: is the column of times"),
+        (FILE.replace("air}", "air, start: 121 min}"), "day.csv: its last row comes before 'start'"),
         (FILE.replace("day", "bad"), "bad.csv:3:3: air: 'x degC' is not a temperature"),
         (
             "{kind: ramp, start: 2 s, end: 2 s, start_value: 1 degC, end_value: 2 degC}",
