@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from hwsim import pipeline
 from hwsim.records.store import RunFolder, numbers
@@ -19,29 +20,28 @@ def run(scenario: str, folder: Path, *sets: str, controller: str | None = None) 
 
 
 def test_a_stuck_sensor_misleads_the_controller_and_the_device_protects_itself(tmp_path: Path) -> None:
-    failed, records = run("sensor_failure", tmp_path / "failed")
-    sound, _ = run("sensor_failure", tmp_path / "sound", "faults=[]")
+    shorter = "duration=400 s"
+    failed, records = run("sensor_failure", tmp_path / "failed", shorter)
+    sound, _ = run("sensor_failure", tmp_path / "sound", shorter, "faults=[]")
     columns = ["time_picoseconds", "die_reading_celsius", "throttle_reading_celsius", "junction_celsius"]
     telemetry = records.table("telemetry", columns)
     time, reading, throttle, true = (numbers(telemetry.column(name)) for name in columns)
-    stuck = (time >= 60 * SECOND) & (time < 420 * SECOND)
+    stuck = time >= 60 * SECOND
     assert len(set(reading[stuck])) == 1
-    assert reading[stuck][0] < 60
-    assert true[stuck].max() > 79
+    assert reading[-1] < 60
+    assert true.max() > 79
     assert np.abs(throttle - true).max() < 2
     assert np.abs(reading - true)[~stuck].max() < 2
     # The device's own trip at 80 degC holds; without the fault the rule stays below it.
-    assert failed["throttled_seconds"] > 60
+    assert failed["throttled_seconds"] > 30
     assert failed["peak_die_temperature_celsius"] < 82
     assert failed["deadline_miss_rate"] > 0.005
     assert (sound["throttled_seconds"], sound["deadline_miss_rate"]) == (0, 0)
     assert sound["peak_die_temperature_celsius"] < 80
     # Misled, it takes back what the queue taught it, again and again.
     assert failed["bit_switches"] > 5 * sound["bit_switches"]
-    reasons = records.table("decisions", ["time_picoseconds", "reason"]).to_pylist()
-    hot = [row["time_picoseconds"] / SECOND for row in reasons if row["reason"].startswith("die reads 7")]
-    assert not [second for second in hot if 60 <= second < 420]
-    assert min(second for second in hot if second >= 420) < 423
+    reasons = records.table("decisions", ["reason"]).column(0).to_pylist()
+    assert not [reason for reason in reasons if reason.startswith("die reads")]
 
 
 def test_a_hot_day_comes_from_its_file_and_stops_the_highest_width(tmp_path: Path) -> None:
@@ -52,11 +52,12 @@ def test_a_hot_day_comes_from_its_file_and_stops_the_highest_width(tmp_path: Pat
     assert (shade["throttled_seconds"], shade["deadline_miss_rate"]) == (0, 0)
     columns = ["time_picoseconds", "throttle_cap_hertz", "ambient_celsius"]
     time, cap, ambient = (numbers(records.table("telemetry", columns).column(name)) for name in columns)
-    # At 10 h, 900 s into the run, the file says 41.8 degC in the box and 31.0 in the shade.
-    at_ten = int(np.searchsorted(time, 900 * SECOND))
-    assert ambient[at_ten] - numbers(in_shade.table("telemetry", columns).column(columns[2]))[at_ten] > 8
+    # The file's row of 10 h is 2700 s into the run.
+    shaded = numbers(in_shade.table("telemetry", columns).column("ambient_celsius"))
+    at_ten = int(np.searchsorted(time, 2700 * SECOND))
+    assert (ambient[at_ten], shaded[at_ten]) == (pytest.approx(40.4, abs=0.01), pytest.approx(31.0, abs=0.01))
     first = time[cap < cap[0]][0] / SECOND
-    assert 900 < first < 4500
+    assert 900 < first < 1800
     frames = records.table("frames", ["status", "arrival_picoseconds"])
     missed = numbers(frames.column("status")) != "on_time"
     arrival = numbers(frames.column("arrival_picoseconds")) / SECOND
