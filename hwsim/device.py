@@ -10,18 +10,21 @@ import numpy as np
 from bitmixer.graph import LayerGraph
 from hwsim.accelerator import build_energy_table, build_memory
 from hwsim.config.profile import DeviceProfile
-from hwsim.config.thermal import AMBIENT
+from hwsim.config.thermal import AMBIENT, Limits
 from hwsim.cost import CostTable, EnergyTable, Memory, cost_table
 from hwsim.cost.arrays import ArrayModel
 from hwsim.cost.arrays.base import Int64Array
+from hwsim.cost.full_load import full_load_joules_per_cycle
 from hwsim.cost.memory import Buffers, Execution
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
 from hwsim.plant.plant import PlantParameters
 from hwsim.plant.power import ELSEWHERE, Leakage, columns_watts
 from hwsim.plant.sensors import Sensor
+from hwsim.plant.shutdown import Restart, Shutdown
 from hwsim.plant.thermal import ThermalNetwork
-from hwsim.plant.throttling import Trip, TripTable
+from hwsim.plant.throttling import ThrottlingLaw
+from hwsim.throttling import build_throttling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,21 @@ class DecisionCost:
 
     Attributes:
         time_picoseconds: From the observation to the effect.
+        energy_joules: Energy drawn.
+        column: Plant column that it heats.
+    """
+
+    time_picoseconds: int
+    energy_joules: float
+    column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionCost:
+    """What one change of operating point costs.
+
+    Attributes:
+        time_picoseconds: Pause of the array.
         energy_joules: Energy drawn.
         column: Plant column that it heats.
     """
@@ -53,13 +71,13 @@ class Device:
         energy_table: Joules per action at the nominal voltage.
         operating_points: Clocks and voltages, fastest first.
         nominal_voltage_volts: Voltage of the energy table.
-        transition_picoseconds: Pause of the array at a change of clock.
+        transition: Cost of a change of operating point.
         constant_powers_watts: Power always drawn, by plant column.
         leakage: Static power that grows with temperature.
         thermal_network: Heat capacities and conductances.
         sensor_node: Index of the node that the throttle and the die's sensor look at.
-        trips: Throttling rules.
-        poll_picoseconds: Time between the throttle's looks at the temperature.
+        throttling: The law by which it caps its own clock.
+        shutdown: When it switches itself off, and on again.
         sensor: The die's temperature sensor.
         decision: Cost of a decision.
         maximum_junction_celsius: Rated limit.
@@ -74,13 +92,13 @@ class Device:
     energy_table: EnergyTable
     operating_points: OperatingPoints
     nominal_voltage_volts: float
-    transition_picoseconds: int
+    transition: TransitionCost
     constant_powers_watts: tuple[float, ...]
     leakage: Leakage
     thermal_network: ThermalNetwork
     sensor_node: int
-    trips: TripTable
-    poll_picoseconds: int
+    throttling: ThrottlingLaw
+    shutdown: Shutdown
     sensor: Sensor
     decision: DecisionCost
     maximum_junction_celsius: float
@@ -134,26 +152,29 @@ def build_device(profile: DeviceProfile) -> Device:
     constant: dict[str, float] = defaultdict(float)
     for power in profile.power.values():
         constant[power.heats] += power.value
-    points = profile.operating_points
+    points = _operating_points(profile)
+    transition = profile.operating_points
+    array = profile.array.build()
+    energy_table = build_energy_table(
+        profile.energy, profile.process, {name: entry.heats for name, entry in profile.energy.items()}
+    )
+    nominal_volts = transition.nominal_voltage_volts.value
     sensor = profile.sensors.die_temperature
     return Device(
         name=profile.name,
-        array=profile.array.build(),
+        array=array,
         memory=build_memory(profile.memory),
         buffers=_buffers(profile),
         execution=Execution(overlap=profile.execution.overlap, requantise=profile.execution.requantise),
         vector_lanes=profile.vector_unit.lanes_elements_per_cycle.value,
-        energy_table=build_energy_table(
-            profile.energy, profile.process, {name: entry.heats for name, entry in profile.energy.items()}
+        energy_table=energy_table,
+        operating_points=points,
+        nominal_voltage_volts=nominal_volts,
+        transition=TransitionCost(
+            time_picoseconds=transition.transition_latency_picoseconds.value,
+            energy_joules=transition.transition_energy_joules.value,
+            column=columns.index(transition.transition_energy_joules.heats),
         ),
-        operating_points=OperatingPoints(
-            points=tuple(
-                OperatingPoint(frequency_hertz=point.frequency_hertz.value, voltage_volts=point.voltage_volts.value)
-                for point in points.points
-            )
-        ),
-        nominal_voltage_volts=points.nominal_voltage_volts.value,
-        transition_picoseconds=points.transition_latency_picoseconds.value,
         constant_powers_watts=tuple(columns_watts(network.nodes, constant)),
         leakage=Leakage(
             power_watts=profile.leakage.power_watts.value,
@@ -163,17 +184,10 @@ def build_device(profile: DeviceProfile) -> Device:
         ),
         thermal_network=network,
         sensor_node=network.nodes.index(profile.thermal.sensor_node),
-        trips=TripTable(
-            trips=tuple(
-                Trip(
-                    temperature_celsius=trip.temperature_celsius.value,
-                    resume_celsius=trip.resume_celsius.value,
-                    frequency_cap_hertz=trip.frequency_cap_hertz.value,
-                )
-                for trip in profile.throttling.trips
-            )
+        throttling=build_throttling(
+            profile.throttling, points, nominal_volts, lambda: full_load_joules_per_cycle(array, energy_table)
         ),
-        poll_picoseconds=profile.throttling.poll_period_picoseconds.value,
+        shutdown=_shutdown(profile.limits),
         sensor=Sensor(
             period_picoseconds=sensor.period_picoseconds.value,
             step_kelvin=sensor.step_kelvin.value,
@@ -186,6 +200,27 @@ def build_device(profile: DeviceProfile) -> Device:
             column=columns.index(profile.decision.heats),
         ),
         maximum_junction_celsius=profile.limits.maximum_junction_temperature_celsius.value,
+    )
+
+
+def _operating_points(profile: DeviceProfile) -> OperatingPoints:
+    return OperatingPoints(
+        points=tuple(
+            OperatingPoint(frequency_hertz=point.frequency_hertz.value, voltage_volts=point.voltage_volts.value)
+            for point in profile.operating_points.points
+        )
+    )
+
+
+def _shutdown(limits: Limits) -> Shutdown:
+    again = limits.restart
+    return Shutdown(
+        temperature_celsius=limits.shutdown_temperature_celsius.value,
+        restart=None
+        if again is None
+        else Restart(
+            temperature_celsius=again.temperature_celsius.value, boot_picoseconds=again.boot_time_picoseconds.value
+        ),
     )
 
 

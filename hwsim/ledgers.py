@@ -1,7 +1,7 @@
 """Three ledgers of the energy of a run, from separate state, that must agree.
 
 1. Records: action counts, re-summed from the written layer rows, times the energy table; plus the decisions,
-   constant power and leakage that telemetry holds.
+   changes of clock, constant power and leakage that telemetry holds.
 2. Plant: power times time.
 3. Heat: stored in the nodes, gone to ambient (an analytic integral of temperatures), and what warmed no node.
 """
@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hwsim.cost import CostTable
@@ -20,6 +22,7 @@ from hwsim.device import Device
 from hwsim.errors import InvariantError
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.plant import Plant
+from hwsim.plant.shutdown import POWERED
 from hwsim.simulation.schedule import build_schedule
 
 TOLERANCE = 1e-9
@@ -97,11 +100,13 @@ def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
 
 
 def _other_joules(folder: Path, device: Device) -> float:
-    """Return constant power, leakage and decisions over the run."""
-    telemetry = pq.read_table(folder / "telemetry.parquet", columns=["time_picoseconds", "leakage_watts", "decisions"])
-    times = telemetry["time_picoseconds"].to_numpy()
-    seconds = np.diff(times) / PICOSECONDS_PER_SECOND
-    leaked = math.fsum(telemetry["leakage_watts"].to_numpy()[1:] * seconds)
-    constant = math.fsum(device.constant_powers_watts) * (int(times[-1]) / PICOSECONDS_PER_SECOND)
+    """Return constant power, leakage, decisions and changes of the operating point over the run."""
+    columns = ["time_picoseconds", "leakage_watts", "decisions", "clock_changes", "power_state"]
+    telemetry = pq.read_table(folder / "telemetry.parquet", columns=columns)
+    periods = np.diff(telemetry["time_picoseconds"].to_numpy())
+    leaked = math.fsum(telemetry["leakage_watts"].to_numpy()[1:] * (periods / PICOSECONDS_PER_SECOND))
+    powered = pc.is_in(telemetry["power_state"], value_set=pa.array(POWERED)).to_numpy()[:-1]
+    constant = math.fsum(device.constant_powers_watts) * (int(periods[powered].sum()) / PICOSECONDS_PER_SECOND)
     decided = int(telemetry["decisions"].to_numpy().sum()) * device.decision.energy_joules
-    return math.fsum((constant, leaked, decided))
+    changed = int(telemetry["clock_changes"].to_numpy().sum()) * device.transition.energy_joules
+    return math.fsum((constant, leaked, decided, changed))

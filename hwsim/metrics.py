@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bitmixer.graph import LayerGraph
 from hwsim.errors import RecordsError
 from hwsim.layer_statistics import LayerStatistics, ratio
+from hwsim.plant.shutdown import POWERED, SHUT_DOWN
 from hwsim.realised_bits import MID_FRAME_COLUMNS, mid_frame_switches
 from hwsim.records.store import RunTables, numbers
 
@@ -142,11 +143,11 @@ def _frame_metrics(run: RunTables) -> dict[str, Any]:
 def _device_metrics(run: RunTables) -> dict[str, Any]:
     limits = run.manifest["limits"]
     die = f"{limits['sensor_node']}_celsius"
-    columns = ["time_picoseconds", die, "throttle_cap_hertz", "power_watts", "decisions", "busy_share"]
+    columns = ["time_picoseconds", die, "throttle_cap_hertz", "power_watts", "decisions", "busy_share", "power_state"]
     telemetry = run.table("telemetry", columns)
     if not len(telemetry):
         raise RecordsError("telemetry.parquet: no rows; expected one per period of telemetry: run it again")
-    time, temperature, cap, power, decisions, busy = (numbers(telemetry.column(name)) for name in columns)
+    time, temperature, cap, power, decisions, busy, state = (numbers(telemetry.column(name)) for name in columns)
     # Means are over the time before their row; a state such as the cap holds from its row on.
     before = np.diff(time, prepend=0) / PICOSECONDS_PER_SECOND
     after = np.diff(time, append=time[-1]) / PICOSECONDS_PER_SECOND
@@ -156,10 +157,16 @@ def _device_metrics(run: RunTables) -> dict[str, Any]:
         "peak_die_temperature_celsius": float(temperature.max()),
         "above_rating_seconds": float(after[temperature > limits["maximum_junction_celsius"]].sum()),
         "throttled_seconds": float(after[cap < limits["maximum_frequency_hertz"]].sum()),
+        "shutdown_seconds": _first_time(time, state == SHUT_DOWN),
+        "off_seconds": float(after[~np.isin(state, POWERED)].sum()),
         "busy_share": ratio(float(busy @ before), simulated),
         "decisions": int(decisions.sum()),
         "simulated_seconds": simulated,
     }
+
+
+def _first_time(time: NDArray[np.int64], when: NDArray[np.bool_]) -> float | None:
+    return int(time[when][0]) / PICOSECONDS_PER_SECOND if when.any() else None
 
 
 def _percentiles(values: NDArray[np.float64], percents: Sequence[int]) -> list[float | None]:

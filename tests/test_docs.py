@@ -52,6 +52,11 @@ def test_the_bit_mixer_page_says_what_its_twin_holds(tmp_path: Path, monkeypatch
         assert written.read_text(encoding="utf-8") == (DOCS / kept).read_text(encoding="utf-8")
 
 
+def test_the_figure_of_throttling_shows_the_laws_as_they_are(tmp_path: Path) -> None:
+    written = script("examples/throttling.py").main(tmp_path / "throttling.svg")
+    assert written.read_text(encoding="utf-8") == (DOCS / "images" / "throttling.svg").read_text(encoding="utf-8")
+
+
 def test_every_arm_sees_the_same_images_from_the_same_float_network() -> None:
     arms = script("results/bit_mixer_arms.py").arms()
     assert len(arms) == 11

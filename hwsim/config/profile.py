@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +33,8 @@ from hwsim.config.quantity import (
     Volts,
     Watts,
 )
-from hwsim.config.thermal import ELSEWHERE, Limits, Thermal, Throttling
+from hwsim.config.thermal import ELSEWHERE, Limits, Thermal
+from hwsim.config.throttling import Throttling
 
 
 class Memory(Section):
@@ -77,17 +79,25 @@ class OperatingPoint(Section):
     voltage_volts: Quantity[Volts]
 
 
+class TransitionEnergy(Quantity[Joules]):
+    """Energy of one change of operating point, in joules."""
+
+    heats: Text
+
+
 class OperatingPoints(Section):
     """The clocks that a controller may ask for, in order of frequency.
 
     Attributes:
         nominal_voltage_volts: Voltage for which the profile gives its energies.
         transition_latency_picoseconds: Pause of the array at a change of point.
+        transition_energy_joules: Drawn at each change.
         points: In ascending or descending order of frequency.
     """
 
     nominal_voltage_volts: Quantity[Volts]
     transition_latency_picoseconds: Quantity[Picoseconds]
+    transition_energy_joules: TransitionEnergy
     points: tuple[OperatingPoint, ...]
 
     def contradictions(self) -> Iterator[Problem]:
@@ -171,11 +181,8 @@ class DeviceProfile(Section):
         if self.buffers is None and self.execution.overlap == "tiled":
             yield Problem(("execution", "overlap"), "tiles go through buffers: give the device buffers, or say ideal")
         clocks = {point.frequency_hertz.value: point.frequency_hertz.text for point in self.operating_points.points}
-        for position, trip in enumerate(self.throttling.trips):
-            if trip.frequency_cap_hertz.value not in clocks:
-                path = ("throttling", "trips", position, "frequency_cap")
-                cap = trip.frequency_cap_hertz.text
-                yield Problem(path, f"{cap} is no operating point: choose one of {', '.join(clocks.values())}")
+        for problem in self.throttling.misfits(clocks):
+            yield dataclasses.replace(problem, path=("throttling", *problem.path))
 
     @property
     def process(self) -> Process | None:
@@ -197,6 +204,7 @@ class DeviceProfile(Section):
         for name, power in self.power.items():
             yield ("power", name), power.heats
         yield ("leakage",), self.leakage.heats
+        yield ("operating_points", "transition_energy"), self.operating_points.transition_energy_joules.heats
         yield ("decision",), self.decision.heats
 
 

@@ -1,18 +1,16 @@
-"""The part of a device profile about heat: RC network, throttling, limits."""
+"""The part of a device profile about heat: RC network and limits; throttling has a file of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 
 from bitmixer.documents.section import KeyPath, Problem, Section, Text
 from bitmixer.errors import did_you_mean
 from hwsim.config.quantity import (
     Celsius,
-    Hertz,
     JoulesPerKelvin,
     KelvinPerWatt,
-    PositivePicoseconds,
+    Picoseconds,
     Quantity,
 )
 
@@ -77,55 +75,37 @@ class Thermal(Section):
         return reached
 
 
-class Trip(Section):
-    """A step of the device's own throttling.
+class Restart(Section):
+    """When a device that has switched itself off comes back.
 
     Attributes:
-        temperature_celsius: Where the cap begins.
-        resume_celsius: Below this it ends.
-        frequency_cap_hertz: Highest clock in between; one of the operating points.
+        temperature_celsius: At or below it the device is switched on again.
+        boot_time_picoseconds: From then until it takes frames; it draws its idle power.
     """
 
     temperature_celsius: Quantity[Celsius]
-    resume_celsius: Quantity[Celsius]
-    frequency_cap_hertz: Quantity[Hertz]
-
-    def contradictions(self) -> Iterator[Problem]:
-        """Yield a trip that resumes where it has not yet cooled."""
-        if self.resume_celsius.value >= self.temperature_celsius.value:
-            trip, resume = self.temperature_celsius.text, self.resume_celsius.text
-            yield Problem(
-                ("resume",), f"{resume} is not below the trip at {trip}: lower it, or the clock would flutter"
-            )
-
-
-class Throttling(Section):
-    """The device's own protection, which no controller can overrule; ``trips: []`` where it has none."""
-
-    poll_period_picoseconds: Quantity[PositivePicoseconds]
-    trips: tuple[Trip, ...]
-
-    def contradictions(self) -> Iterator[Problem]:
-        """Yield trips that are out of order or that cap less as it gets hotter."""
-        for position, (cooler, hotter) in enumerate(pairwise(self.trips), start=1):
-            if hotter.temperature_celsius.value <= cooler.temperature_celsius.value:
-                text = f"{hotter.temperature_celsius.text} after {cooler.temperature_celsius.text}"
-                yield Problem(("trips", position, "temperature"), f"{text}: sort the trips from cool to hot")
-            if hotter.frequency_cap_hertz.value > cooler.frequency_cap_hertz.value:
-                text = f"{hotter.frequency_cap_hertz.text} after {cooler.frequency_cap_hertz.text}"
-                yield Problem(
-                    ("trips", position, "frequency_cap"), f"{text}: a hotter trip cannot allow a faster clock"
-                )
+    boot_time_picoseconds: Quantity[Picoseconds]
 
 
 class Limits(Section):
-    """Temperatures that the device is rated for, and at which it switches itself off."""
+    """Temperatures that the device is rated for, and at which it switches itself off.
+
+    Attributes:
+        maximum_junction_temperature_celsius: Time above it is reported.
+        shutdown_temperature_celsius: At or above this reading of the die's sensor the device goes off.
+        restart: When it comes back; without it, it stays off.
+    """
 
     maximum_junction_temperature_celsius: Quantity[Celsius]
     shutdown_temperature_celsius: Quantity[Celsius]
+    restart: Restart | None = None
 
     def contradictions(self) -> Iterator[Problem]:
-        """Yield a shutdown within the rated range."""
+        """Yield a shutdown within the rated range, and a restart that would be too hot."""
         rated, shutdown = self.maximum_junction_temperature_celsius, self.shutdown_temperature_celsius
         if shutdown.value <= rated.value:
             yield Problem(("shutdown_temperature",), f"{shutdown.text} is not above the rated {rated.text}: raise it")
+        if self.restart is not None and self.restart.temperature_celsius.value >= shutdown.value:
+            again = self.restart.temperature_celsius.text
+            sentence = f"{again} is not below the shutdown at {shutdown.text}: lower it, or it would go off at once"
+            yield Problem(("restart", "temperature"), sentence)

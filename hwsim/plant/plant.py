@@ -95,12 +95,14 @@ class Plant:
         rise_kelvin: Rise over ambient of each node [n].
         leakage_watts: Mean leakage over the last call of ``advance_to``.
         mean_power_watts: Mean power by column [n + 1] over the same time, leakage included.
+        is_powered: Whether constant powers and leakage are drawn.
     """
 
     def __init__(self, parameters: PlantParameters, *, initial_rise_kelvin: FloatArray | None = None) -> None:
         columns = len(parameters.constant_powers_watts)
         self.parameters = parameters
         self.time_picoseconds = 0
+        self.is_powered = True
         self.rise_kelvin = np.zeros(columns - 1) if initial_rise_kelvin is None else initial_rise_kelvin.copy()
         self._initial_celsius = self.temperatures_celsius()
         self.leakage_watts = parameters.leakage.watts_at(float(self._initial_celsius[parameters.leakage_node]))
@@ -131,6 +133,16 @@ class Plant:
         self._energy_rows[self._row_count] = energies_joules
         self._row_count += 1
         return self._row_count - 1
+
+    def switch(self, *, powered: bool) -> None:
+        """Draw constant powers and leakage from now on, or no longer.
+
+        Raises:
+            InvariantError: Segments are recorded that ``advance_to`` has not integrated yet.
+        """
+        if self._durations:
+            raise InvariantError("the plant was switched amid recorded segments: advance it to this time first")
+        self.is_powered = powered
 
     def record(self, row: int, duration_picoseconds: int, share: float = 1.0) -> None:
         """Append a segment: ``share`` of the energy of ``row``, spent evenly over a duration.
@@ -209,8 +221,13 @@ class Plant:
                 energies[segment, column] += joules
         self._extras = [(0, column, joules) for segment, column, joules in self._extras if segment == segments]
         self._rows, self._durations, self._shares = [], [], []
-        powers = energies / (durations / PICOSECONDS_PER_SECOND)[:, None] + self.parameters.constant_powers_watts
+        powers = energies / (durations / PICOSECONDS_PER_SECOND)[:, None]
+        if self.is_powered:
+            powers += self.parameters.constant_powers_watts
         return durations, powers
+
+    def _leakage_at(self, celsius: float) -> float:
+        return self.parameters.leakage.watts_at(celsius) if self.is_powered else 0.0
 
     def _advance_interval(
         self, end_picoseconds: int, seconds: FloatArray, powers: FloatArray, energies: FloatArray
@@ -224,11 +241,11 @@ class Plant:
         rise, integral = network.advance(self.rise_kelvin, seconds, powers[:, :-1], slope)
         response, response_integral = network.step_response(node, span)
 
-        watts = self.parameters.leakage.watts_at(start_celsius + float(self.rise_kelvin[node]))
+        watts = self._leakage_at(start_celsius + float(self.rise_kelvin[node]))
         mean_celsius = start_celsius + slope * span / 2 + float(integral[node]) / span
         mean_per_watt = float(response_integral[node]) / span
         for _ in range(MEAN_LEAKAGE_ROUNDS):
-            watts = self.parameters.leakage.watts_at(mean_celsius + mean_per_watt * watts)
+            watts = self._leakage_at(mean_celsius + mean_per_watt * watts)
 
         self.rise_kelvin = rise + watts * response
         self.time_picoseconds = end_picoseconds

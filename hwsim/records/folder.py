@@ -81,7 +81,7 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
             "maximum_frequency_hertz": device.frequencies_hertz[0],
             "sensor_node": device.thermal_network.nodes[device.sensor_node],
             "maximum_junction_celsius": device.maximum_junction_celsius,
-            "trips": [dataclasses.asdict(trip) for trip in device.trips.trips],
+            "trips": [dataclasses.asdict(mark) for mark in device.throttling.marks],
         },
         "source_sha256": provenance.source_sha256("bitmixer", "hwsim"),
         "versions": provenance.versions(),

@@ -48,9 +48,10 @@ def draw_temperature(axes: Axes, run: RunFolder) -> list[Label]:
         Label(float(ambient[-1]), "ambient air", GREEN),
     ]
     for trip in limits["trips"]:
-        celsius, cap = trip["temperature_celsius"], trip["frequency_cap_hertz"] / MEGAHERTZ
+        celsius, cap = trip["temperature_celsius"], trip["frequency_cap_hertz"]
         axes.axhline(celsius, color=ORANGE, linewidth=0.9, linestyle="--")
-        labels.append(Label(celsius, f"trip {celsius:g} °C: {cap:g} MHz", ORANGE))
+        told = f": {cap / MEGAHERTZ:g} MHz" if cap else ""
+        labels.append(Label(celsius, f"trip {celsius:g} °C{told}", ORANGE))
     limit = limits["maximum_junction_celsius"]
     axes.axhline(limit, color=INK, linewidth=1.2, zorder=1)
     axes.set_ylabel("temperature\n(°C)")

@@ -55,6 +55,8 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Format]]] = {
         "peak_die_temperature_celsius": ("hottest the die got", _scaled("°C", digits=1)),
         "above_rating_seconds": ("time above the die's rated temperature", _scaled("s")),
         "throttled_seconds": ("time at a throttled clock", _scaled("s")),
+        "shutdown_seconds": ("when it first switched itself off", _scaled("s")),
+        "off_seconds": ("time switched off", _scaled("s")),
         "busy_share": ("share of the time that the array worked", _percent),
     },
     "Bits": {
@@ -155,6 +157,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
     throttled = summary["throttled_seconds"] / summary["simulated_seconds"]
     heat = f"and was throttled {_percent(throttled)} of the time" if throttled else "and was never throttled"
     told = f"{first}; {cost}. The die peaked at {summary['peak_die_temperature_celsius']:.1f} °C {heat}."
+    if (shutdown := summary["shutdown_seconds"]) is not None:
+        told += f" It switched itself off at {shutdown:.4g} s, for {summary['off_seconds']:.4g} s in all."
     above = summary["above_rating_seconds"]
     return f"{told} It was above its rating for {above:.1f} s: a real device may not survive that." if above else told
 

@@ -31,6 +31,8 @@ from hwsim.simulation.schedule import Schedule
 from hwsim.simulation.weight_planes import WeightPlanes
 
 Process = Generator[simpy.Event, Any, None]
+NEVER = -1
+"""Start of a frame that never ran."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class Accelerator:
         self._mid_frame = decisions == "mid_frame"
         self._work = environment.event()
         self._executing = False
+        self._is_on = True
         self._transitions: list[tuple[int, ...] | None] = [None] * schedule.sites
         self._planes = WeightPlanes(schedule.planes)
         self._process: simpy.Process | None = None
@@ -101,8 +104,8 @@ class Accelerator:
         return 0 if self.position < 0 else self._schedule.first_uncommitted[self.position]
 
     def arrive(self, frame: Frame) -> None:
-        """Queue a frame, or drop it where the queue is full."""
-        if len(self.queue) >= self._capacity:
+        """Queue a frame, or drop it where the queue is full or the device is off."""
+        if not self._is_on or len(self.queue) >= self._capacity:
             self._drop(frame, "dropped_queue")
             return
         self.queue.append(frame)
@@ -114,17 +117,36 @@ class Accelerator:
         if self._executing and self._process is not None:
             self._process.interrupt()
 
+    def power_off(self) -> None:
+        """Abort the frame that runs and those that wait; what arrives before ``power_on`` is dropped."""
+        self._is_on = False
+        while self.queue:
+            self._drop(self.queue.popleft(), "aborted")
+        if self._executing and self._process is not None:
+            self._process.interrupt()
+
+    def power_on(self) -> None:
+        """Take frames again; nothing that was on chip is left."""
+        self._is_on = True
+        self._transitions = [None] * self._schedule.sites
+        self._planes = WeightPlanes(self._schedule.planes)
+
     def _drop(self, frame: Frame, status: str) -> None:
+        self._end(frame, status, NEVER, (), 0.0)
+
+    def _end(
+        self, frame: Frame, status: str, started: int, widths: tuple[Widths, ...], energy_joules: float
+    ) -> None:  # fmt: skip
         event = FrameEnded(
-            frame.number, status, frame.arrival_picoseconds, -1, int(self._environment.now),
-            frame.deadline_picoseconds, frame.inputs, (), 0.0,
+            frame.number, status, frame.arrival_picoseconds, started, int(self._environment.now),
+            frame.deadline_picoseconds, frame.inputs, widths, energy_joules,
         )  # fmt: skip
         for tell in self._announcer.frame_ended:
             tell(event)
 
     def _run(self) -> Process:
         while True:
-            if not self.queue:
+            while not self.queue:
                 self._work = self._environment.event()
                 yield self._work
             frame = self.queue.popleft()
@@ -174,14 +196,11 @@ class Accelerator:
             )  # fmt: skip
             for tell_done in announcer.layer_executed:
                 tell_done(event)
-        finished = int(self._environment.now)
-        status = "on_time" if finished <= frame.deadline_picoseconds else "late"
-        ended = FrameEnded(
-            frame.number, status, frame.arrival_picoseconds, started, finished, frame.deadline_picoseconds,
-            frame.inputs, tuple(committed), energy,
-        )  # fmt: skip
-        for tell_end in announcer.frame_ended:
-            tell_end(ended)
+            if not self._is_on:
+                self._end(frame, "aborted", started, (), energy)
+                return
+        status = "on_time" if self._environment.now <= frame.deadline_picoseconds else "late"
+        self._end(frame, status, started, tuple(committed), energy)
 
     def _tell_issued(self, frame: Frame, unsaid: deque[int], committed: list[Widths]) -> None:
         """Tell of layers in the order of issue, each once its key consumer is committed."""
@@ -211,12 +230,16 @@ class Accelerator:
         return next_bits, reload
 
     def _work_off(self, row: int) -> Generator[simpy.Event, Any, tuple[int, float]]:
-        """Run one layer to its end through any change of clock; return its cycles and mean energy scale."""
+        """Run one layer through any change of clock, to its end or until the device is off.
+
+        Returns:
+            Cycles done and mean energy scale, which counts only what was done.
+        """
         environment, clock, schedule = self._environment, self._clock, self._schedule
         index = clock.index
         remaining = schedule.cycles[index][row]
         total_cycles, share_left, scale = 0, 1.0, 0.0
-        while True:
+        while self._is_on:
             try:
                 if clock.ready_picoseconds > environment.now:
                     yield environment.timeout(clock.ready_picoseconds - environment.now)
@@ -240,6 +263,7 @@ class Accelerator:
                 remaining -= done
                 if remaining:
                     continue
-                return total_cycles, scale
+                break
             spent = self._activity.stop(int(environment.now))
             return total_cycles + remaining, scale + spent
+        return total_cycles, scale

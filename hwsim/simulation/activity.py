@@ -18,6 +18,10 @@ class Activity:
         self._share = self._spent = 0.0
         self.busy_picoseconds = 0
 
+    def busy_until(self, now: int) -> int:
+        """Return for how long the array has worked up to now, whether or not the plant has been told."""
+        return self.busy_picoseconds + (0 if self._row == IDLE else now - self._told)
+
     def begin(self, row: int, now: int, duration: int, share: float) -> None:
         """Begin to execute a row of the cost table; ``share`` of its energy is spent evenly."""
         self.settle(now)

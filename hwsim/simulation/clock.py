@@ -15,6 +15,7 @@ class Clock:
         index: Position of the operating point, 0 is the fastest.
         ready_picoseconds: The array may work from this time on.
         cap_hertz: Highest clock that the throttle allows.
+        changes: Transitions from one operating point to another so far.
     """
 
     def __init__(self, device: Device, on_change: Callable[[], None]) -> None:
@@ -23,6 +24,7 @@ class Clock:
         self._request_hertz: int | None = None
         self.index = 0
         self.ready_picoseconds = 0
+        self.changes = 0
         self.cap_hertz = device.frequencies_hertz[0]
         self._scales = tuple(
             dynamic_energy_scale(point.voltage_volts, device.nominal_voltage_volts)
@@ -38,6 +40,12 @@ class Clock:
     def energy_scale(self) -> float:
         """Factor of the present voltage on dynamic energy."""
         return self._scales[self.index]
+
+    def restart(self, now: int) -> None:
+        """Come up at the fastest point, without a request or a cap, as at the start of the run."""
+        self._request_hertz = None
+        self.cap_hertz = self._device.frequencies_hertz[0]
+        self.index, self.ready_picoseconds = 0, now
 
     def request(self, frequency_hertz: int, now: int) -> None:
         """Note what the controller wants."""
@@ -55,5 +63,6 @@ class Clock:
         if index == self.index:
             return
         self.index = index
-        self.ready_picoseconds = now + self._device.transition_picoseconds
+        self.changes += 1
+        self.ready_picoseconds = now + self._device.transition.time_picoseconds
         self._on_change()

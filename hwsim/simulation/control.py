@@ -23,7 +23,7 @@ def device_view(device: Device) -> DeviceView:
     """Return what a controller may know of a device."""
     return DeviceView(
         frequencies_hertz=device.frequencies_hertz,
-        trip_celsius=tuple(trip.temperature_celsius for trip in device.trips.trips),
+        trip_celsius=tuple(mark.temperature_celsius for mark in device.throttling.marks),
         maximum_junction_celsius=device.maximum_junction_celsius,
         decision_picoseconds=device.decision.time_picoseconds,
     )
@@ -35,6 +35,7 @@ class ControlLoop:
     Attributes:
         asked: Times that the controller was asked.
         closed: Set when no more work comes: the controller is not asked any more.
+        asleep: Set while the device is off: nobody is there to be asked, and no decision takes effect.
     """
 
     def __init__(
@@ -54,17 +55,10 @@ class ControlLoop:
         self._die_sensor = die_sensor
         self._confidences = confidences
         self._generator = generator
+        self._starts = 0
         self.asked = 0
         self.closed = False
-        first, self._state = controller.init(device_view(device), network)
-        self._check(first)
-        missing = [layer.name for layer in network.graph.layers if layer.name not in first.widths]
-        if missing:
-            raise InvariantError(f"{self._name}: its first decision gives no widths for {', '.join(missing)}")
-        accelerator.wanted = [first.widths[layer.name] for layer in network.graph.layers]
-        if first.frequency_hertz is not None:
-            clock.request(first.frequency_hertz, 0)
-        self._announce(first, 0, ())
+        self.start()
         if unknown := controller.wakes_on - set(get_args(Wake)):
             raise InvariantError(f"{self._name}: wakes on {', '.join(sorted(unknown))}; expected {get_args(Wake)}")
         if "tick" in controller.wakes_on and controller.tick_picoseconds <= 0:
@@ -76,6 +70,21 @@ class ControlLoop:
         if "tick" in controller.wakes_on:
             environment.process(self._ticks())
 
+    def start(self) -> None:
+        """Begin anew: with the run, and with the device after it was off; decisions on their way are lost."""
+        first, self._state = self._controller.init(device_view(self._device), self._network)
+        self._check(first)
+        missing = [layer.name for layer in self._network.graph.layers if layer.name not in first.widths]
+        if missing:
+            raise InvariantError(f"{self._name}: its first decision gives no widths for {', '.join(missing)}")
+        self._starts += 1
+        self.asleep = False
+        now = int(self._environment.now)
+        self._accelerator.wanted = [first.widths[layer.name] for layer in self._network.graph.layers]
+        if first.frequency_hertz is not None:
+            self._clock.request(first.frequency_hertz, now)
+        self._announce(first, now, ())
+
     @property
     def _name(self) -> str:
         return f"controller {type(self._controller).__name__}"
@@ -83,7 +92,7 @@ class ControlLoop:
     def _ticks(self) -> Generator[simpy.Event, Any, None]:
         while True:
             yield self._environment.timeout(self._controller.tick_picoseconds)
-            if not self.closed:
+            if not (self.closed or self.asleep):
                 self._ask("tick")
 
     def _ask(self, wake: Wake) -> None:
@@ -109,9 +118,12 @@ class ControlLoop:
         if decision is not None:
             self._check(decision)
             effect = self._environment.timeout(self._device.decision.time_picoseconds)
-            effect.callbacks.append(lambda _: self._carry_out(decision, now))
+            starts = self._starts
+            effect.callbacks.append(lambda _: self._carry_out(decision, now, starts))
 
-    def _carry_out(self, decision: Decision, asked_picoseconds: int) -> None:
+    def _carry_out(self, decision: Decision, asked_picoseconds: int, starts: int) -> None:
+        if self.asleep or starts != self._starts:
+            return
         accelerator, graph = self._accelerator, self._network.graph
         before = tuple(accelerator.wanted)
         for site, widths in decision.widths.items():

@@ -49,7 +49,7 @@ class LayerExecuted(NamedTuple):
 
 
 class FrameEnded(NamedTuple):
-    """A frame is done or dropped; ``widths`` are empty if it never ran."""
+    """A frame is done, dropped or aborted; ``widths`` are empty if it did not run to its end."""
 
     frame: int
     status: str
@@ -76,7 +76,7 @@ class DecisionTaken(NamedTuple):
 
 
 class TelemetrySampled(NamedTuple):
-    """A regular look at the device; means are over the time since the one before."""
+    """A look at the device, regular or as it is switched; means are over the time since the one before."""
 
     time_picoseconds: int
     ambient_celsius: float
@@ -87,10 +87,12 @@ class TelemetrySampled(NamedTuple):
     throttle_cap_hertz: int
     power_watts: float
     leakage_watts: float
+    clock_changes: int
     decisions: int
     busy_share: float
     queued_frames: int
     wanted: tuple[Widths, ...]
+    power_state: str
 
 
 class Observer:

@@ -24,8 +24,10 @@ from hwsim.simulation.arrivals import Arrivals
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.control import ControlLoop
 from hwsim.simulation.events import Announcer, LayerIssued, Observer, TelemetrySampled
+from hwsim.simulation.power_switch import PowerSwitch
 from hwsim.simulation.randomness import generator
 from hwsim.simulation.schedule import build_schedule
+from hwsim.simulation.throttle import Throttle
 from hwsim.simulation.valued_rows import ValuedRows
 
 Process = Generator[simpy.Event, Any, None]
@@ -109,12 +111,20 @@ class Simulator:
         if array_cycles is not None:
             valued = ValuedRows(setup.costs, device.energy_table, schedule, self.plant, array_cycles)
             self._accelerator.valued_row = valued.row
-        self._clock = Clock(device, self._accelerator.clock_changed)
+        self._clock = Clock(device, self._clock_changed)
         self._sensor = SensorChannel(device.sensor, self._faults("device"))
         self._reported = SensorChannel(device.sensor, self._faults("device", "controller"))
         self._interval = _Interval()
         self._environment.process(self._sense(generator(setup.seed, "sensors")))
-        self._environment.process(self._throttle())
+        self._power = PowerSwitch(
+            self._environment, self.plant, device.shutdown, on_off=self._went_off, on_ready=self._came_up,
+            record=self._sample_telemetry,
+        )  # fmt: skip
+        self._throttle = Throttle(
+            self._environment, device.throttling, self._clock, self._activity,
+            sample_picoseconds=device.sensor.period_picoseconds,
+            read_die_celsius=lambda: self._sensor.read(int(self._environment.now)),
+        )  # fmt: skip
         self._control = ControlLoop(
             self._environment, setup.controller, device, NetworkView(graph=setup.graph, costs=setup.costs),
             self._accelerator, self._clock, self.plant, self._announcer,
@@ -175,17 +185,27 @@ class Simulator:
             now = int(self._environment.now)
             healthy = self._sensor.sample(now, float(self.plant.temperatures_celsius()[node]), noise)
             self._reported.take(now, healthy)
+            reading = self._sensor.read(now)
+            if reading is not None:
+                self._power.watch(reading)
             yield self._environment.timeout(self._setup.device.sensor.period_picoseconds)
 
-    def _throttle(self) -> Process:
-        trips, active = self._setup.device.trips, frozenset[int]()
-        while True:
-            now = int(self._environment.now)
-            reading = self._sensor.read(now)
-            if reading is not None:  # as Linux does it, a failed reading leaves all as it is until the next poll
-                active = trips.poll(reading, active)
-                self._clock.cap(trips.cap_hertz(active), now)
-            yield self._environment.timeout(self._setup.device.poll_picoseconds)
+    def _clock_changed(self) -> None:
+        cost = self._setup.device.transition
+        if cost.energy_joules:
+            self._activity.settle(int(self._environment.now))
+            self.plant.record_energy(cost.column, cost.energy_joules)
+        self._accelerator.clock_changed()
+
+    def _went_off(self) -> None:
+        self._accelerator.power_off()
+        self._clock.restart(int(self._environment.now))
+        self._throttle.asleep = self._control.asleep = True
+
+    def _came_up(self) -> None:
+        self._accelerator.power_on()
+        self._throttle.start()
+        self._control.start()
 
     def _faults(self, *reached: str) -> list[FaultState]:
         """Return the faults that reach one of these; each fault draws the same times for all of its readers."""
@@ -221,18 +241,24 @@ class Simulator:
             node_celsius=tuple(self.plant.temperatures_celsius().tolist()),
             die_reading_celsius=self._reported.read(now),
             throttle_reading_celsius=self._sensor.read(now),
-            frequency_hertz=self._clock.frequency_hertz,
+            frequency_hertz=self._clock.frequency_hertz if self._power.is_on else 0,
             throttle_cap_hertz=self._clock.cap_hertz,
             power_watts=interval.energy_joules / seconds if seconds else 0.0,
             leakage_watts=interval.leakage_joules / seconds if seconds else 0.0,
+            clock_changes=self._clock.changes - interval.changes_before,
             decisions=self._control.asked - interval.asked_before,
             busy_share=(activity.busy_picoseconds - interval.busy_before) / PICOSECONDS_PER_SECOND / seconds
             if seconds
             else 0.0,
             queued_frames=len(self._accelerator.queue),
             wanted=tuple(self._accelerator.wanted),
+            power_state=self._power.state,
         )
-        self._interval = _Interval(asked_before=self._control.asked, busy_before=activity.busy_picoseconds)
+        self._interval = _Interval(
+            asked_before=self._control.asked,
+            busy_before=activity.busy_picoseconds,
+            changes_before=self._clock.changes,
+        )
         for tell in self._announcer.telemetry_sampled:
             tell(event)
 
@@ -246,6 +272,7 @@ class _Interval:
     leakage_joules: float = 0.0
     asked_before: int = 0
     busy_before: int = 0
+    changes_before: int = 0
 
 
 def _shuffled_inputs(available: int, shuffle: np.random.Generator) -> Iterator[int]:

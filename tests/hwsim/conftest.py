@@ -20,6 +20,7 @@ from hwsim.device import DecisionCost
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.plant import Plant
 from hwsim.plant.sensors import Sensor
+from hwsim.plant.thermal import ThermalNetwork
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.events import (
     DecisionTaken,
@@ -191,6 +192,17 @@ def small_plan(bursty: str) -> pipeline.Plan:
 def graph(small_plan: pipeline.Plan) -> LayerGraph:
     """The small network."""
     return small_plan.checkpoint.graph
+
+
+@pytest.fixture(scope="session")
+def nimble() -> ThermalNetwork:
+    """The shipped device's nodes with hardly any heat capacity: they follow the air within nanoseconds."""
+    return ThermalNetwork(
+        nodes=("junction", "board"),
+        capacities_joules_per_kelvin=np.array([1e-8, 1e-8]),
+        conductances_watts_per_kelvin=np.array([[0.0, 10.0], [10.0, 0.0]]),
+        ambient_conductances_watts_per_kelvin=np.array([0.0, 10.0]),
+    )
 
 
 @pytest.fixture(scope="session")

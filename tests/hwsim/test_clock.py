@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -14,6 +15,7 @@ from hwsim.controllers.base import Decision, Observation
 from hwsim.pipeline import Plan
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
+from hwsim.plant.shutdown import Shutdown
 from hwsim.plant.time_series import PiecewiseLinear
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.clock import Clock
@@ -155,7 +157,7 @@ def test_the_clock_is_the_lower_of_request_and_cap(small_plan: Plan) -> None:
     assert changes[-1] == 25
 
 
-def test_a_hot_device_throttles_at_its_polls_with_hysteresis(simulate: Any, scripted: Any) -> None:
+def test_a_hot_device_throttles_at_its_polls_with_hysteresis(simulate: Any, scripted: Any, small_plan: Plan) -> None:
     """The air is cold at first, then hot; the device trips at 80 and 85 degC, each until it is 5 K cooler."""
     air = Ambient(
         series=PiecewiseLinear(points=((0, 88.0), (2 * SECOND, -20.0), (150 * SECOND, -20.0), (155 * SECOND, 160.0)))
@@ -166,7 +168,10 @@ def test_a_hot_device_throttles_at_its_polls_with_hysteresis(simulate: Any, scri
         arrivals=PeriodicArrivals(period=2 * SECOND, offset=SECOND // 20),
         duration_picoseconds=300 * SECOND,
         telemetry_picoseconds=SECOND // 10,
-        device_changes={"poll_picoseconds": SECOND},
+        device_changes={
+            "throttling": replace(small_plan.device.throttling, poll_picoseconds=SECOND),  # type: ignore[type-var]
+            "shutdown": Shutdown(temperature_celsius=1000.0),
+        },
     )
     hot, very_hot, expected = False, False, []
     for row in log.telemetry[:-1]:

@@ -95,7 +95,7 @@ def make_run(
     telemetry_rows = [
         {"time_picoseconds": (number + 1) * SECOND, "die_celsius": 60.0 + number, "die_reading_celsius": 60.0}
         | {"ambient_celsius": 25.0, "frequency_hertz": 2 * 10**8, "throttle_cap_hertz": 2 * 10**8}
-        | {"power_watts": 2.0, "wanted_weight_bits": 8.0 if number < SWITCHED else 5.0}
+        | {"power_watts": 2.0, "wanted_weight_bits": 8.0 if number < SWITCHED else 5.0, "power_state": "on"}
         for number in range(max(frames, 2))
     ]
     decisions = [
@@ -241,6 +241,9 @@ def test_the_verdict_needs_no_outputs_and_no_frames(run: RunFolder) -> None:
     assert verdict(silent).startswith("33.3 % of the frames that arrived were done on time")
     assert verdict(silent | {"deadline_miss_rate": None}).startswith("No frame arrived")
     assert "throttled 25.0 % of the time" in verdict(silent | {"throttled_seconds": 3.0})
+    off = verdict(silent | {"shutdown_seconds": 7.25, "off_seconds": 2.0})
+    assert "It switched itself off at 7.25 s, for 2 s in all." in off
+    assert "switched itself off" not in verdict(silent)
 
 
 def test_the_comparison_fits_a_terminal(run: RunFolder) -> None:

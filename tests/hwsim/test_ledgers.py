@@ -20,6 +20,8 @@ from hwsim.ledgers import Ledgers, close_ledgers
 from hwsim.pipeline import Plan
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
+from hwsim.plant.sensors import Sensor
+from hwsim.plant.shutdown import Restart, Shutdown
 from hwsim.plant.time_series import PiecewiseLinear
 from hwsim.records import recorder as recorder_module
 from hwsim.records.recorder import Recorder
@@ -109,6 +111,52 @@ def test_they_agree_while_the_air_warms_and_the_device_throttles(recorded: Any, 
     run.ledgers().check()
     caps = pq.read_table(run.folder / "telemetry.parquet")["throttle_cap_hertz"].to_pylist()
     assert min(caps) < 200_000_000
+
+
+def test_changes_of_the_clock_are_paid_for(recorded: Any, restless: Any, small_plan: Plan) -> None:
+    energy = 3e-6
+    free, paid = (
+        recorded(
+            restless, arrivals=PeriodicArrivals(period=40 * MICROSECOND), device_changes={"transition": transition}
+        )
+        for transition in (
+            small_plan.device.transition,
+            replace(small_plan.device.transition, energy_joules=energy),
+        )
+    )
+    paid.ledgers().check()
+    changes = sum(pq.read_table(paid.folder / "telemetry.parquet")["clock_changes"].to_pylist())
+    assert changes > 20
+    assert paid.ledgers().plant_joules - free.ledgers().plant_joules == pytest.approx(changes * energy, rel=1e-4)
+    dearer = replace(paid.setup.device.transition, energy_joules=3.001e-6)
+    paid.setup = replace(paid.setup, device=replace(paid.setup.device, transition=dearer))
+    with pytest.raises(InvariantError, match="records"):
+        paid.ledgers().check()
+
+
+def test_they_agree_when_the_device_switches_itself_off_and_on_amid_its_work(
+    recorded: Any, restless: Any, nimble: Any
+) -> None:
+    air = ((0, 30.0), (150, 30.0), (151, 90.0), (200, 90.0), (201, 30.0))
+    run = recorded(
+        restless,
+        arrivals=PeriodicArrivals(period=40 * MICROSECOND),
+        inputs_per_frame=4,
+        ambient=Ambient(points=tuple((time * MICROSECOND, celsius) for time, celsius in air)),
+        device_changes={
+            "sensor": Sensor(period_picoseconds=7 * MICROSECOND),
+            "operating_points": VOLTAGES,
+            "thermal_network": nimble,
+            "shutdown": Shutdown(
+                temperature_celsius=60.0, restart=Restart(temperature_celsius=40.0, boot_picoseconds=20 * MICROSECOND)
+            ),
+        },
+    )
+    run.ledgers().check()
+    states = pq.read_table(run.folder / "telemetry.parquet")["power_state"].to_pylist()
+    assert {"on", "booting", "shut_down"} == set(states)
+    statuses = pq.read_table(run.folder / "frames.parquet")["status"].to_pylist()
+    assert {"aborted", "dropped_queue"} <= set(statuses)
 
 
 def rewritten(folder: Path, change: Callable[[pa.Table], pa.Table]) -> None:

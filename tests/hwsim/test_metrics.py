@@ -80,7 +80,7 @@ class Run:
         blank, schema = {
             "frames": (FRAME, FRAMES),
             "layers": (LAYER, LAYERS),
-            "telemetry": (dict.fromkeys(TELEMETRY.names, 0), TELEMETRY),
+            "telemetry": (dict.fromkeys(TELEMETRY.names, 0) | {"power_state": "on"}, TELEMETRY),
             "decisions": (DECISION, DECISIONS),
         }[name]
         return table([blank | row for row in getattr(self, name)], schema).select(list(columns))
@@ -159,6 +159,13 @@ def test_energy_is_mean_power_times_the_time_before_and_a_cap_holds_from_its_row
     assert summary["simulated_seconds"] == 8
 
 
+def test_a_device_is_off_from_the_row_that_says_so() -> None:
+    states = (("on", 1), ("shut_down", 3), ("booting", 7), ("on", 8), ("shut_down", 9), ("shut_down", 11))
+    telemetry = [{"time_picoseconds": second * SECOND, "power_state": state} for state, second in states]
+    summary = summarise(Run(telemetry=telemetry), GRAPH, wall_seconds=0)
+    assert (summary["shutdown_seconds"], summary["off_seconds"]) == (3.0, 4.0 + 2.0)
+
+
 def test_mean_bits_are_weighted_by_multiply_accumulates() -> None:
     layers = bits(0, 8, 4, 2) + bits(1, 8, 8, 8)
     summary = summarise(Run(layers=layers), GRAPH, wall_seconds=0)
@@ -214,6 +221,7 @@ def test_a_run_in_which_nothing_happened_has_no_rates() -> None:
     summary = summarise(Run(), GRAPH, wall_seconds=0)
     absent = {name for name, value in summary.items() if value is None}
     assert absent == {
+        "shutdown_seconds",
         *("accuracy", "correct_on_time_rate", "latency_p50_seconds", "latency_p99_seconds"),
         *("deadline_miss_rate", "energy_per_input_joules", "mean_weight_bits", "mean_activation_bits"),
     }

@@ -1,4 +1,4 @@
-"""Clocks, whole picoseconds, and the trips that cap the clock."""
+"""Clocks and whole picoseconds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from hwsim.errors import ConfigurationError
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints, cycles_done, duration_picoseconds
-from hwsim.plant.throttling import Trip, TripTable
 
-MEGAHERTZ = 10**6
 POINTS = OperatingPoints(
     points=tuple(OperatingPoint(frequency_hertz=hertz, voltage_volts=1.0) for hertz in (100, 200, 125))
 )
@@ -56,40 +54,3 @@ def test_the_clock_is_the_fastest_within_request_and_cap(limits: tuple[int | Non
 def test_impossible_operating_points_are_refused(frequencies: tuple[int, ...], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         OperatingPoints(points=tuple(OperatingPoint(frequency_hertz=hertz, voltage_volts=1.0) for hertz in frequencies))
-
-
-def test_a_warm_day_by_hand() -> None:
-    """RK3588's rule (85 C -> 800 MHz until 80 C) below a second trip without hysteresis."""
-    table = TripTable(
-        trips=(
-            Trip(temperature_celsius=85, resume_celsius=80, frequency_cap_hertz=800 * MEGAHERTZ),
-            Trip(temperature_celsius=90, resume_celsius=90, frequency_cap_hertz=400 * MEGAHERTZ),
-        )
-    )
-    readings = [84.9, 85.0, 82.0, 80.0, 79.9, 84.0, 90.0, 89.9, 91.0, 79.0]
-    caps_megahertz = [None, 800, 800, 800, None, None, 400, 800, 400, None]
-    active: frozenset[int] = frozenset()
-    for reading, expected in zip(readings, caps_megahertz, strict=True):
-        active = table.poll(reading, active)
-        cap = table.cap_hertz(active)
-        assert (cap and cap // MEGAHERTZ) == expected, reading
-
-
-def test_a_device_without_trips_never_throttles() -> None:
-    assert TripTable().cap_hertz(TripTable().poll(500.0, frozenset())) is None
-
-
-@given(readings=st.lists(st.floats(0, 120), max_size=40))
-def test_a_trip_is_on_above_its_band_and_off_below(readings: list[float]) -> None:
-    table = TripTable(trips=(Trip(temperature_celsius=85, resume_celsius=75, frequency_cap_hertz=1),))
-    before: frozenset[int] = frozenset()
-    for reading in readings:
-        active = table.poll(reading, before)
-        assert active == (frozenset({0}) if reading >= 85 else frozenset() if reading < 75 else before)
-        before = active
-
-
-@pytest.mark.parametrize(("resume", "cap"), [(90.0, 1), (80.0, 0)])
-def test_impossible_trips_are_refused(resume: float, cap: int) -> None:
-    with pytest.raises(ConfigurationError, match="trip at 85"):
-        Trip(temperature_celsius=85.0, resume_celsius=resume, frequency_cap_hertz=cap)
