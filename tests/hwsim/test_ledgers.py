@@ -142,7 +142,7 @@ def test_they_agree_when_the_device_switches_itself_off_and_on_amid_its_work(
         restless,
         arrivals=PeriodicArrivals(period=40 * MICROSECOND),
         inputs_per_frame=4,
-        ambient=Ambient(points=tuple((time * MICROSECOND, celsius) for time, celsius in air)),
+        ambient=Ambient(series=PiecewiseLinear(points=tuple((time * MICROSECOND, celsius) for time, celsius in air))),
         device_changes={
             "sensor": Sensor(period_picoseconds=7 * MICROSECOND),
             "operating_points": VOLTAGES,

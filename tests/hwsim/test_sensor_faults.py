@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from scipy import stats
 
 from bitmixer.errors import DocumentError
 from hwsim import pipeline
+from hwsim.pipeline import Plan
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.sensor_faults import FailAndRepair, FailureMode, FailureWindow, FaultState, SensorFault
 from hwsim.plant.sensors import Sensor, SensorChannel
@@ -100,21 +102,29 @@ def test_failures_at_random_have_their_mean_times() -> None:
     assert stats.kstest(worked, stats.expon(scale=60).cdf).pvalue > 0.01
 
 
-def seen_by(controller: Any, *faults: SensorFault, simulate: Any) -> Any:
+def polling(plan: Plan, picoseconds: int) -> Any:
+    """Return the device's throttling law, which polls this often."""
+    return replace(plan.device.throttling, poll_picoseconds=picoseconds)  # type: ignore[type-var]
+
+
+def seen_by(controller: Any, *faults: SensorFault, simulate: Any, plan: Plan) -> Any:
     sensor = Sensor(period_picoseconds=20 * MICROSECOND, noise_kelvin=0.1)
     return simulate(
         controller,
-        device_changes={"sensor": sensor, "poll_picoseconds": 20 * MICROSECOND},
+        device_changes={"sensor": sensor, "throttling": polling(plan, 20 * MICROSECOND)},
         ambient=WARMING,
         telemetry_picoseconds=20 * MICROSECOND,
         faults=faults,
     )
 
 
-def test_a_fault_on_the_way_to_the_controller_leaves_the_throttle_s_view_alone(simulate: Any, scripted: Any) -> None:
-    sound = seen_by(scripted(), simulate=simulate)
+def test_a_fault_on_the_way_to_the_controller_leaves_the_throttle_s_view_alone(
+    simulate: Any, scripted: Any, small_plan: Plan
+) -> None:
+    sound = seen_by(scripted(), simulate=simulate, plan=small_plan)
     controller = scripted(wakes_on=frozenset({"tick"}), tick_picoseconds=50 * MICROSECOND)
-    failed = seen_by(controller, window("missing", 100 * MICROSECOND, SECOND, "controller"), simulate=simulate)
+    fault = window("missing", 100 * MICROSECOND, SECOND, "controller")
+    failed = seen_by(controller, fault, simulate=simulate, plan=small_plan)
     pairs = list(zip(sound.telemetry, failed.telemetry, strict=True))
     # Noise is drawn all the same.
     assert [row.throttle_reading_celsius for row, _ in pairs] == pytest.approx(
@@ -130,7 +140,7 @@ def test_a_fault_on_the_way_to_the_controller_leaves_the_throttle_s_view_alone(s
     ]  # fmt: skip
 
 
-def test_a_throttle_without_readings_keeps_the_cap_that_it_has(simulate: Any, scripted: Any) -> None:
+def test_a_throttle_without_readings_keeps_the_cap_that_it_has(simulate: Any, scripted: Any, small_plan: Plan) -> None:
     """The air is hot, then cold; the device trips at once, and has cooled down after two minutes."""
     air = Ambient(series=PiecewiseLinear(points=((0, 88.0), (2 * SECOND, -20.0))))
 
@@ -138,7 +148,9 @@ def test_a_throttle_without_readings_keeps_the_cap_that_it_has(simulate: Any, sc
         log = simulate(
             scripted(wakes_on=frozenset()), ambient=air, faults=faults, telemetry_picoseconds=10 * SECOND,
             arrivals=PeriodicArrivals(period=10 * SECOND), duration_picoseconds=150 * SECOND,
-            device_changes={"sensor": Sensor(period_picoseconds=SECOND), "poll_picoseconds": SECOND},
+            device_changes={
+                "sensor": Sensor(period_picoseconds=SECOND), "throttling": polling(small_plan, SECOND)
+            },
         )  # fmt: skip
         return [log.telemetry[row].throttle_cap_hertz // 10**6 for row in (1, 12, 15)]
 

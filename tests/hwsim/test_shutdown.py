@@ -14,6 +14,7 @@ from hwsim.plant.ambient import Ambient
 from hwsim.plant.plant import Plant
 from hwsim.plant.sensors import Sensor
 from hwsim.plant.shutdown import Restart, Shutdown
+from hwsim.plant.time_series import PiecewiseLinear
 from hwsim.records.store import RunFolder
 from hwsim.simulation.arrivals import PeriodicArrivals
 
@@ -40,7 +41,9 @@ def gust(simulate: Any, nimble: Any) -> Callable[..., Any]:
             "arrivals": PeriodicArrivals(period=40 * MICROSECOND),
             "duration_picoseconds": 400 * MICROSECOND,
             "inputs_per_frame": 4,
-            "ambient": Ambient(points=tuple((time * MICROSECOND, celsius) for time, celsius in AIR)),
+            "ambient": Ambient(
+                series=PiecewiseLinear(points=tuple((time * MICROSECOND, celsius) for time, celsius in AIR))
+            ),
         }
         return simulate(controller, device_changes=device | changes.pop("device_changes", {}), **arguments | changes)
 
@@ -127,7 +130,7 @@ def test_it_goes_off_again_while_it_boots(gust: Any, scripted: Any, boot: int, r
     log = gust(
         scripted(wakes_on=frozenset()),
         Shutdown(temperature_celsius=60.0, restart=restart),
-        ambient=Ambient(points=tuple((time * MICROSECOND, celsius) for time, celsius in air)),
+        ambient=Ambient(series=PiecewiseLinear(points=tuple((time * MICROSECOND, celsius) for time, celsius in air))),
     )
     changes = [
         (after.time_picoseconds // MICROSECOND, after.power_state)
