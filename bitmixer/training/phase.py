@@ -21,7 +21,7 @@ from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.training import three_stage
 from bitmixer.training.augmentation import augment
 from bitmixer.training.distillation import Lesson, Teacher
-from bitmixer.training.optimizer import build_optimizer, set_learning_rate
+from bitmixer.training.optimizer import Optimizer, build_optimizer
 from bitmixer.training.ranks import Ranks
 from bitmixer.training.recipe import Stage, Training
 from bitmixer.training.state import TrainingState
@@ -68,15 +68,19 @@ class Phase:
             TrainingError: The loss is no longer a number.
             CheckpointError: The state is damaged or belongs to another training.
         """
-        optimizer = build_optimizer(self.network, self.training)
         generator = np.random.default_rng(self.training.seed)
         state = TrainingState(identity=self.identity, generator=generator)
-        if state.restore(self.file, self.network, optimizer):
+        if state.restore(self.file, self.network):
             if self.ranks.is_first:
                 progress(state.history[-1])
         elif isinstance(self.network, MetaQuantizedNetwork):
             self.network.calibrate_activations(self._tensor(self.images.train_inputs[:CALIBRATION_IMAGES]))
+        optimizer = None
         for stage, epoch in self._epochs()[state.epoch :]:
+            if epoch == 0 or optimizer is None:
+                optimizer = build_optimizer(self.network, self.training, stage)
+                if epoch:
+                    state.restore_optimizer(self.file, optimizer)
             if epoch == 0 and isinstance(self.network, MetaQuantizedNetwork):
                 calibrated = any(row["stage"] in ("weights", "transitions") for row in state.history)
                 three_stage.enter(self.network, stage, weights_are_calibrated=calibrated)
@@ -98,7 +102,7 @@ class Phase:
         return [(stage, epoch) for stage in self.stages for epoch in range(stage.epochs)]
 
     def _epoch(
-        self, optimizer: torch.optim.Optimizer, generator: np.random.Generator, *, stage: Stage, epoch: int
+        self, optimizer: Optimizer, generator: np.random.Generator, *, stage: Stage, epoch: int
     ) -> dict[str, Any]:
         began = time.perf_counter()
         self.network.train()
@@ -108,9 +112,9 @@ class Phase:
         batches = list(self._batches(generator))
         for step, chosen in enumerate(batches):
             done = (epoch + step / len(batches)) / stage.epochs
-            rate = set_learning_rate(optimizer, stage.learning_rate, done)
+            rate = optimizer.set_learning_rates(stage, done)
             inputs, labels = self.augmented(chosen, generator)
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             total += self._step(self._assignments(stage, done, generator), inputs, labels)
             self.ranks.average_gradients(self.network)
             optimizer.step()

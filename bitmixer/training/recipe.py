@@ -61,7 +61,12 @@ class Stage(Section):
         name: ``float`` (quantisers off), ``activations`` (weights stay real, one width for the whole network),
             ``weights`` (both quantised, one width), ``transitions`` (both, per-layer widths grow more random).
         epochs: Passes over the training images.
+        optimizer: What trains weights and norms, starting afresh: ``adamw``, or ``sgd`` (gradient descent with Nesterov
+            momentum 0.9). Quantisation steps are trained by AdamW in both.
+        weight_decay: Decoupled for ``adamw``, an L2 penalty for ``sgd``; the training's where not given.
         learning_rate: Peak of a cosine schedule.
+        warm_up: Share of the stage over which the rates first rise to their peaks.
+        step_learning_rate: Peak for quantisation steps; that of the weights where not given.
         passes: The assignments that every step trains, each a forward and a backward pass: the ``highest``
             widths, the ``lowest``, or ``random`` ones. Highest, lowest and random together are the "sandwich"
             of Yu and Huang, "Universally Slimmable Networks", ICCV 2019.
@@ -69,13 +74,30 @@ class Stage(Section):
 
     name: Literal["float", "activations", "weights", "transitions"]
     epochs: int = Field(ge=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: NotNegative | None = None
     learning_rate: Positive
+    warm_up: float = Field(default=0.0, ge=0.0, lt=1.0)
+    step_learning_rate: Positive | None = None
     passes: tuple[Pass, ...] = Field(default=("highest", "random"), min_length=1)
 
     def contradictions(self) -> Iterator[Problem]:
-        """Yield passes where there are no widths yet."""
+        """Yield passes and steps' rates where there are no widths yet."""
         if self.name == "float" and "passes" in self.model_fields_set:
             yield Problem(("passes",), "the float stage has no widths to pass through: leave it out", about_key=True)
+        if self.name == "float" and self.step_learning_rate is not None:
+            yield Problem(("step_learning_rate",), "the float stage has no steps: leave it out", about_key=True)
+        if self.name != "float" and self.optimizer == "sgd" and self.step_learning_rate is None:
+            yield Problem(
+                ("optimizer",),
+                "AdamW trains the quantisation steps, at rates far below those of sgd: "
+                "add a step_learning_rate, 1.0e-3 for example",
+            )
+
+    @property
+    def peak_step_learning_rate(self) -> float:
+        """Peak of the steps' learning rate."""
+        return self.learning_rate if self.step_learning_rate is None else self.step_learning_rate
 
 
 class Training(Section):
@@ -84,7 +106,7 @@ class Training(Section):
     Attributes:
         seed: Everything random follows from it.
         batch_size: Images per step.
-        weight_decay: Decoupled weight decay of the weights (not of steps and norms).
+        weight_decay: Decay of the weights (not of steps and norms), where a stage does not give its own.
         distillation: What else than the labels teaches.
         augmentation: Random changes of training images.
         step_learning_rates: Width -> factor on the learning rate of the quantisation steps that belong to it alone

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from bitmixer.errors import CheckpointError
+from bitmixer.training.optimizer import Optimizer
 
 DAMAGE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError)
 """What reading a file raises that is not a whole training state."""
@@ -27,14 +28,16 @@ class TrainingState:
         epoch: Epochs done, over all stages.
         generator: Source of all randomness.
         history: One row per epoch.
+        optimizer: State of the optimiser, as it was read.
     """
 
     identity: str
     generator: np.random.Generator
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    optimizer: dict[str, Any] = field(default_factory=dict)
 
-    def save(self, file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def save(self, file: Path, network: nn.Module, optimizer: Optimizer) -> None:
         """Write the state; an interrupted write leaves the previous one whole."""
         content = {
             "identity": self.identity,
@@ -48,8 +51,8 @@ class TrainingState:
         torch.save(content, temporary)
         temporary.replace(file)
 
-    def restore(self, file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
-        """Read the state into this object, the network and the optimiser; ``False`` where there is none.
+    def restore(self, file: Path, network: nn.Module) -> bool:
+        """Read the state into this object and the network; ``False`` where there is none.
 
         Raises:
             CheckpointError: The state is damaged or belongs to another training.
@@ -61,13 +64,28 @@ class TrainingState:
             if content["identity"] != self.identity:
                 raise CheckpointError(f"{file}: belongs to another training; choose another --out or delete it")
             network.load_state_dict(content["network"])
-            optimizer.load_state_dict(content["optimizer"])
+            self.optimizer = content["optimizer"]
             self.epoch = content["epoch"]
             self.generator.bit_generator.state = json.loads(content["generator"])
             self.history = json.loads(content["history"])
         except DAMAGE as error:
-            raise CheckpointError(f"{file}: damaged ({_first_line(error)}); delete it to start again") from None
+            raise _damaged(file, error) from None
         return True
+
+    def restore_optimizer(self, file: Path, optimizer: Optimizer) -> None:
+        """Give an optimiser the state that was read from ``file``.
+
+        Raises:
+            CheckpointError: The state is damaged.
+        """
+        try:
+            optimizer.load_state_dict(self.optimizer)
+        except DAMAGE as error:
+            raise _damaged(file, error) from None
+
+
+def _damaged(file: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{file}: damaged ({_first_line(error)}); delete it to start again")
 
 
 def _first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.training.recipe import Stage
 
 RAMP_SHARE = 0.5
-"""Share of the last stage over which the randomness rises from none to full (our choice)."""
+"""Share of the last stage over which the largest randomness rises from none to full (our choice)."""
 
 
 def enter(network: MetaQuantizedNetwork, stage: Stage, *, weights_are_calibrated: bool) -> None:
@@ -57,8 +57,12 @@ def assignments(
     return sorted(drawn, key=_mean_bits, reverse=True)
 
 
-def _partly_random(network: MetaQuantizedNetwork, redraw: float, generator: np.random.Generator) -> BitAssignment:
-    """Draw widths for the whole network; each site redraws its own with probability ``redraw``."""
+def _partly_random(network: MetaQuantizedNetwork, largest: float, generator: np.random.Generator) -> BitAssignment:
+    """Draw a width for the whole network; each site redraws its own with one probability, drawn up to ``largest``.
+
+    Between none and all, so that to the end norms see their statistics under uniform and under mixed widths alike.
+    """
+    redraw = largest * generator.random()
     widths = network.uniform_widths
     base = network.uniform(widths[int(generator.integers(len(widths)))])
     fresh = BitAssignment.random(network.sites, generator)

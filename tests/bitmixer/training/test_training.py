@@ -280,7 +280,7 @@ def test_the_last_stage_grows_more_random() -> None:
     shares = [mixed_share(progress) for progress in (0.0, 0.1, 1.0)]
     assert shares[0] == 0.0
     assert 0.0 < shares[1] < shares[2]
-    assert shares[2] > 0.95
+    assert shares[2] > 0.75
 
 
 # Augmentation.

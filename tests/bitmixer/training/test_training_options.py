@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.nn import functional as F
 
@@ -27,7 +28,7 @@ from bitmixer.networks import create
 from bitmixer.training import loop
 from bitmixer.training.augmentation import augment
 from bitmixer.training.distillation import Lesson
-from bitmixer.training.optimizer import build_optimizer, set_learning_rate
+from bitmixer.training.optimizer import build_optimizer, schedule
 from bitmixer.training.recalibration import recalibrate_norms
 from bitmixer.training.recipe import Augmentation, Distillation, Recipe, Training
 
@@ -140,15 +141,87 @@ def test_bfloat16_trains_to_almost_the_same(tmp_path: Path) -> None:
 def test_steps_learn_at_their_own_rate() -> None:
     network = tiny()
     training = recipe(step_learning_rates={"2": 0.1})
-    optimizer = build_optimizer(network, training)
-    assert set_learning_rate(optimizer, 1.0, 0.0) == 1.0
-    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    (stage, *_) = training.quantized_stages
+    optimizer = build_optimizer(network, training, stage)
+    assert optimizer.set_learning_rates(stage.model_copy(update={"learning_rate": 1.0}), 0.0) == 1.0
+    groups = [*optimizer.weights.param_groups, *optimizer.steps.param_groups]
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     assert set(rates) == {id(p) for p in network.parameters()}
     slow = {name for name, p in network.named_parameters() if rates[id(p)] == pytest.approx(0.1)}
     assert slow
     assert all(name.endswith("activation_quantizer.log_steps.2") for name in slow)
-    decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
     assert decayed == {id(p) for name, p in network.named_parameters() if p.dim() > 1}
+
+
+SGD = {"optimizer": "sgd", "weight_decay": 5e-4, "learning_rate": 0.05}
+SGD_STAGES = [
+    {"name": "float", "epochs": 1, "warm_up": 0.5, **SGD},
+    {"name": "weights", "epochs": 1, "step_learning_rate": 1e-3, **SGD},
+    {"name": "transitions", "epochs": 2, "step_learning_rate": 1e-3, **SGD},
+]
+
+
+def test_gradient_descent_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    own = recipe(stages=SGD_STAGES)
+    loop.train(own, "", tmp_path / "whole")
+
+    def stop(row: dict[str, Any]) -> None:
+        if row["epoch"] in (1, 3):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(own, "", tmp_path / "parts", progress=stop)
+    loop.train(own, "", tmp_path / "parts", progress=lambda row: None)
+    whole, parts = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+
+
+def test_gradient_descent_is_nesterovs_with_an_l2_penalty() -> None:
+    """Sutskever et al., ICML 2013, in the form of gradients at the point itself: v = m v + g, w -= r (g + m v)."""
+    torch.manual_seed(0)
+    network = nn.Linear(3, 2)
+    training = recipe(stages=SGD_STAGES)
+    optimizer = build_optimizer(network, training, training.stages[0])
+    weight, velocity = network.weight.detach().clone(), torch.zeros(2, 3)
+    for _ in range(3):
+        optimizer.set_learning_rates(training.stages[0], 0.5)
+        optimizer.zero_grad()
+        network(torch.ones(1, 3)).sum().backward()
+        gradient = torch.ones(2, 3) + 5e-4 * weight
+        velocity = 0.9 * velocity + gradient
+        weight -= 0.05 * (gradient + 0.9 * velocity)
+        optimizer.step()
+    assert torch.allclose(network.weight, weight, atol=1e-6)
+
+
+def test_rates_rise_in_a_line_and_fall_as_a_cosine() -> None:
+    assert schedule(0.05, warm_up=0.1) == pytest.approx(0.5)
+    assert schedule(0.1, warm_up=0.1) == pytest.approx(1.0)
+    assert schedule(0.55, warm_up=0.1) == pytest.approx(0.5)
+    assert schedule(1.0, warm_up=0.1) == pytest.approx(0.0)
+    assert schedule(0.0, warm_up=0.0) == 1.0
+
+
+def test_steps_have_a_rate_of_their_own() -> None:
+    network = tiny()
+    training = recipe(stages=SGD_STAGES)
+    (stage, _) = training.quantized_stages
+    optimizer = build_optimizer(network, training, stage)
+    optimizer.set_learning_rates(stage, 0.0)
+    assert {group["lr"] for group in optimizer.weights.param_groups} == {0.05}
+    assert {group["lr"] for group in optimizer.steps.param_groups} == {1e-3}
+    steps = {id(p) for group in optimizer.steps.param_groups for p in group["params"]}
+    assert steps == {id(p) for name, p in network.named_parameters() if "quantizer" in name}
+
+
+def test_gradient_descent_asks_for_the_rate_of_steps() -> None:
+    without = [{key: value for key, value in stage.items() if key != "step_learning_rate"} for stage in SGD_STAGES]
+    with pytest.raises(ValidationError, match="add a step_learning_rate"):
+        recipe(stages=without)
+    with pytest.raises(ValidationError, match="the float stage has no steps: leave it out"):
+        recipe(stages=[CONTENT["stages"][0] | {"step_learning_rate": 1.0}, *CONTENT["stages"][1:]])
 
 
 def test_mirroring_flips_about_half_of_the_images() -> None:
