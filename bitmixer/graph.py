@@ -191,11 +191,13 @@ class LayerGraph:
     def uniform_bits(self) -> tuple[int, ...]:
         """Tied widths that every site that is not pinned allows, ascending.
 
-        A network that is pinned throughout has one assignment, which goes by its highest weight bits.
+        A network that is pinned throughout has one assignment, which goes by the weight bits of most of its sites, the
+        higher ones of equals.
         """
         free = [set(layer.allowed) for layer in self.layers if not layer.pinned]
         if not free:
-            return (max(layer.allowed[0].weight for layer in self.layers),)
+            pinned = [layer.allowed[0].weight for layer in self.layers]
+            return (max(pinned, key=lambda bits: (pinned.count(bits), bits)),)
         shared = set.intersection(*free)
         return tuple(sorted(widths.weight for widths in shared if widths.weight == widths.activation))
 

@@ -165,7 +165,7 @@ def priced_widths(graph: LayerGraph, widths: Widths) -> Iterator[tuple[Layer, Bi
     if pinned and widths.bits is not None and widths.bits not in graph.uniform_bits:
         raise ConfigurationError(
             f"--bits {widths.bits}: network {graph.network} is pinned throughout and cannot run at {widths.bits} bits: "
-            f"its one assignment goes by its highest, {graph.uniform_bits[0]}"
+            f"its one assignment goes by the width of most of its sites, {graph.uniform_bits[0]}"
         )
     if widths.assignment is not None:
         assignment = load_assignment(widths.assignment, graph.layers, network=graph.network)

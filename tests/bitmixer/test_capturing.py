@@ -208,6 +208,13 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
             LayerGraph.load(tmp_path / name)
 
 
+def test_a_network_of_one_width_goes_by_that_of_most_of_its_sites() -> None:
+    network = convert(create("resnet8", input_channels=3, classes=10, width=2), [4])
+    graph = capture(network, torch.zeros(1, 3, 8, 8))
+    assert {layer.allowed[0].weight for layer in graph.layers} == {4, 8}  # stem and classifier have 8
+    assert graph.uniform_bits == (4,)
+
+
 def test_the_graph_answers_for_its_sites() -> None:
     graph = capture(convert(grouped(), [2, 4]), torch.zeros(1, 3, 16, 12))
     assert graph.uniform_bits == (2, 4)
