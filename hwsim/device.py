@@ -79,6 +79,7 @@ class Device:
         throttling: The law by which it caps its own clock.
         shutdown: When it switches itself off, and on again.
         sensor: The die's temperature sensor.
+        bandwidth_counter_picoseconds: Period of the counter of the DRAM's traffic; ``None``: it has none.
         decision: Cost of a decision.
         maximum_junction_celsius: Rated limit.
     """
@@ -100,6 +101,7 @@ class Device:
     throttling: ThrottlingLaw
     shutdown: Shutdown
     sensor: Sensor
+    bandwidth_counter_picoseconds: int | None
     decision: DecisionCost
     maximum_junction_celsius: float
 
@@ -159,7 +161,7 @@ def build_device(profile: DeviceProfile) -> Device:
         profile.energy, profile.process, {name: entry.heats for name, entry in profile.energy.items()}
     )
     nominal_volts = transition.nominal_voltage_volts.value
-    sensor = profile.sensors.die_temperature
+    sensor, counter = profile.sensors.die_temperature, profile.sensors.memory_bandwidth
     return Device(
         name=profile.name,
         array=array,
@@ -194,6 +196,7 @@ def build_device(profile: DeviceProfile) -> Device:
             noise_kelvin=sensor.noise_kelvin.value,
             delay_picoseconds=sensor.delay_picoseconds.value,
         ),
+        bandwidth_counter_picoseconds=None if counter is None else counter.period_picoseconds.value,
         decision=DecisionCost(
             time_picoseconds=profile.decision.time_picoseconds.value,
             energy_joules=profile.decision.energy_joules.value,

@@ -28,7 +28,7 @@ from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError
 from hwsim.simulation.control import device_view
 from hwsim.simulation.simulator import Setup
-from hwsim.surroundings import build_ambient, build_arrivals, build_fault
+from hwsim.surroundings import build_ambient, build_arrivals, build_fault, build_shared_dram
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +143,7 @@ def simulation_setup(planned: Plan, available_inputs: int) -> Setup:
         costs=planned.costs,
         controller=build_controller(scenario.controller.name, scenario.controller.options),
         ambient=build_ambient(scenario.environment.ambient),
+        shared_dram=build_shared_dram(scenario.environment.memory_traffic, planned.device.memory),
         arrivals=build_arrivals(stream.arrivals),
         inputs_per_frame=stream.inputs_per_frame,
         available_inputs=available_inputs,

@@ -1,12 +1,15 @@
-"""What a scenario puts around a device, in the terms of the simulation: arrivals, ambient, and faults of its sensor."""
+"""What a scenario puts around a device, in the simulation's terms: arrivals, ambient, DRAM traffic, faults of a sensor."""
 
 from __future__ import annotations
 
 from hwsim.config import arrivals as arrival_sections
+from hwsim.config import memory_traffic as traffic_sections
 from hwsim.config import time_series as series_sections
 from hwsim.config.faults import Fault, FaultWindow
 from hwsim.config.units import PICOSECONDS_PER_SECOND
+from hwsim.cost import Memory
 from hwsim.plant.ambient import Ambient
+from hwsim.plant.bandwidth import BackgroundTraffic, OnOffTraffic, SharedDram, SteppedTraffic
 from hwsim.plant.sensor_faults import FOREVER, FailAndRepair, FailureTimes, FailureWindow, SensorFault
 from hwsim.plant.time_series import PiecewiseLinear, Sine
 from hwsim.simulation import arrivals
@@ -84,6 +87,31 @@ def _markov_modulated(section: arrival_sections.MarkovModulatedArrivals) -> arri
             for state, chances in states
         )
     )
+
+
+def build_shared_dram(section: traffic_sections.MemoryTraffic | None, memory: Memory) -> SharedDram | None:
+    """Return the DRAM as others use it, too; ``None`` where nobody does."""
+    if section is None:
+        return None
+    return SharedDram(
+        bandwidth_bits_per_second=memory.dram_bandwidth_bits_per_second,
+        accelerator_share=section.accelerator_share,
+        traffic=_traffic(section),
+    )
+
+
+def _traffic(section: traffic_sections.MemoryTraffic) -> BackgroundTraffic:
+    match section:
+        case traffic_sections.ConstantTraffic():
+            return SteppedTraffic(steps=((0, section.rate_bits_per_second),))
+        case traffic_sections.OnOffTraffic():
+            return OnOffTraffic(
+                rate_bits_per_second=section.rate_bits_per_second,
+                mean_on_picoseconds=section.mean_on_picoseconds,
+                mean_off_picoseconds=section.mean_off_picoseconds,
+            )
+        case _:
+            return SteppedTraffic(steps=section.steps)
 
 
 def build_fault(section: Fault) -> SensorFault:

@@ -135,10 +135,17 @@ class DieTemperatureSensor(Section):
     delay_picoseconds: Quantity[Picoseconds]
 
 
+class BandwidthCounter(Section):
+    """What controllers see of the DRAM's load: the share that others left free, in the mean over each period."""
+
+    period_picoseconds: Quantity[PositivePicoseconds]
+
+
 class Sensors(Section):
     """The device's sensors."""
 
     die_temperature: DieTemperatureSensor
+    memory_bandwidth: BandwidthCounter | None = None
 
 
 class Decision(Section):

@@ -128,6 +128,7 @@ KelvinPerWatt = Annotated[float, Measured(dimension=units.THERMAL_RESISTANCE, ab
 JoulesPerKelvin = Annotated[float, Measured(dimension=units.HEAT_CAPACITY, above=0)]
 PerKelvin = Annotated[float, Measured(dimension=units.SLOPE, at_least=0)]
 BitsPerSecond = Annotated[float, Measured(dimension=units.DATA_RATE, above=0)]
+DataRate = Annotated[float, Measured(dimension=units.DATA_RATE, at_least=0)]
 BitsPerCycle = Annotated[int, Measured(dimension=units.PORT_WIDTH, whole=True, above=0)]
 ElementsPerCycle = Annotated[int, Measured(dimension=units.LANES, whole=True, above=0)]
 PositiveCount = Annotated[int, Measured(dimension=units.COUNT, whole=True, at_least=1)]

@@ -13,6 +13,7 @@ from bitmixer.documents.source import Override, read_tree, replace, validate
 from hwsim.config.arrivals import Arrivals
 from hwsim.config.faults import Fault
 from hwsim.config.input_file import InputFile, identity, load_input_files
+from hwsim.config.memory_traffic import MemoryTraffic
 from hwsim.config.overrides import split_sets
 from hwsim.config.packaged import find
 from hwsim.config.profile import DeviceProfile, profile_at
@@ -63,9 +64,10 @@ class Queue(Section):
 
 
 class Environment(Section):
-    """What surrounds the device."""
+    """What surrounds the device, and what else uses its DRAM."""
 
     ambient: Ambient
+    memory_traffic: MemoryTraffic | None = None
 
 
 class Controller(Section):

@@ -59,6 +59,8 @@ class Observation:
         wake: Why it is asked.
         die_celsius: The sensor's last reading; ``None`` while the sensor gives none.
         die_age_picoseconds: How long ago the last reading with a value was taken; ``None`` if there never was one.
+        free_bandwidth_share: Share of the DRAM's bandwidth that others left in the last period of the device's counter;
+            ``None`` on a device without one.
         frequency_hertz: Clock of the array.
         throttle_cap_hertz: Highest clock that the device allows now.
         queued_deadlines_picoseconds: Deadlines of the waiting frames, oldest first.
@@ -83,6 +85,7 @@ class Observation:
     first_uncommitted: int
     wanted: tuple[tuple[int, int], ...]
     confidences: tuple[float, ...]
+    free_bandwidth_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from bitmixer.errors import did_you_mean
 from bitmixer.graph import LayerGraph
 from hwsim.cost.arrays.base import ArrayModel, Int64Array, layer_column
 from hwsim.cost.energy import ELSEWHERE, EnergyTable, Float64Array
-from hwsim.cost.memory import Buffers, Execution, Memory
+from hwsim.cost.memory import Buffers, Execution, Memory, Traffic
 from hwsim.cost.memory.execution import Requantise
 from hwsim.cost.memory.planes import planes_needed
 from hwsim.cost.memory.tiling import Tiling
@@ -48,6 +48,7 @@ class CostTable:
         energy_joules: [site, w, a, next, fetch], at the nominal voltage.
         node_energy_joules: [site, w, a, next, fetch, node].
         kept_planes: [site] weight planes that stay on chip from frame to frame, the most significant ones.
+        memory: The way to DRAM.
         requantise: Whether sites requantise results as they drain, or what they read.
         tiling: Tiles of every site; ``None`` on a device without buffers.
     """
@@ -67,6 +68,7 @@ class CostTable:
     energy_joules: Float64Array
     node_energy_joules: Float64Array
     kept_planes: tuple[int, ...]
+    memory: Memory
     requantise: Requantise
     tiling: Tiling | None
 
@@ -92,13 +94,24 @@ class CostTable:
         size = len(self.widths)
         return (((site * size + weight_index) * size + activation_index) * size + next_index) * self.fetches + fetch
 
-    def stage_cycles(self, row: int, frequency_index: int) -> Int64Array:
-        """Return [stage] the cycles of one execution as it goes on; a single stage where everything overlaps."""
-        whole: Int64Array = self.total_cycles[frequency_index].reshape(-1)[row : row + 1]
-        if self.tiling is None or not self.tiling.machine.tiled:
-            return whole
-        stages = self.tiling.stage_cycles(row // self.fetches, self.frequencies_hertz[frequency_index])
-        return np.concatenate([whole - stages.sum(), stages])
+    @property
+    def tiled(self) -> bool:
+        """Whether executions go on tile by tile."""
+        return self.tiling is not None and self.tiling.machine.tiled
+
+    def stage_cycles(self, row: int, frequency_index: int, share: float) -> Int64Array:
+        """Return [stage] the cycles of one execution that goes on tile by tile, what is fetched before included.
+
+        Args:
+            row: The execution.
+            frequency_index: Position of the clock.
+            share: Part of the DRAM's bandwidth that is free.
+        """
+        assert self.tiling is not None  # who asks has seen ``tiled``
+        hertz, read_bits = self.frequencies_hertz[frequency_index], self.dram_read_bits.reshape(-1)
+        fetched = read_bits[row : row + 1] - read_bits[row - row % self.fetches]
+        before = self.memory.shared(share).cycles(Traffic(read_bits=fetched, write_bits=np.zeros_like(fetched)), hertz)
+        return np.concatenate([before, self.tiling.stage_cycles(row // self.fetches, hertz, share)])
 
     def planes_needed(self) -> Int64Array:
         """Return [site, w] the weight planes that each site needs."""
@@ -207,6 +220,7 @@ def cost_table(
         frequencies_hertz=frequencies_hertz,
         nodes=(*nodes, ELSEWHERE),
         kept_planes=work.kept_planes,
+        memory=memory,
         requantise=execution.requantise,
         tiling=work.tiling,
         compute_cycles=work.compute_cycles,

@@ -178,7 +178,7 @@ class Recorder(Observer):
                 event.time_picoseconds, event.ambient_celsius, *event.node_celsius, event.die_reading_celsius,
                 event.throttle_reading_celsius, event.frequency_hertz, event.throttle_cap_hertz, event.clock_changes,
                 event.power_watts, event.leakage_watts, event.decisions, event.busy_share, event.queued_frames,
-                self._mean_weight_bits(event.wanted), event.power_state,
+                self._mean_weight_bits(event.wanted), event.power_state, event.free_bandwidth_share,
             )
             for event in self._telemetry
         ]  # fmt: skip

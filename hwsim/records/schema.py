@@ -121,4 +121,5 @@ def telemetry_schema(nodes: tuple[str, ...]) -> pa.Schema:
             "mean wanted weight bits, weighted by multiply-accumulates",
         ),
         ("power_state", pa.string(), "", "on, booting, or why the device is off: shut_down; from this row on"),
+        ("free_bandwidth_share", pa.float64(), "", "mean share of the DRAM's bandwidth that others left free"),
     )

@@ -18,6 +18,7 @@ import simpy
 from bitmixer.graph import LOGIT_BITS
 from hwsim.plant.operating_points import cycles_done, duration_picoseconds
 from hwsim.simulation.activity import Activity
+from hwsim.simulation.bandwidth import Bandwidth
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.events import (
     Announcer,
@@ -27,7 +28,7 @@ from hwsim.simulation.events import (
     LayerIssued,
     Widths,
 )
-from hwsim.simulation.schedule import Schedule
+from hwsim.simulation.schedule import Pace, Schedule
 from hwsim.simulation.weight_planes import WeightPlanes
 
 Process = Generator[simpy.Event, Any, None]
@@ -84,9 +85,10 @@ class Accelerator:
         self.before_layer: Callable[[], None] | None = None
         self.valued_row: Callable[[int, LayerIssued], int] | None = None
 
-    def start(self, clock: Clock) -> None:
-        """Begin to work at this clock."""
+    def start(self, clock: Clock, bandwidth: Bandwidth) -> None:
+        """Begin to work at this clock, with what is free of the DRAM's bandwidth."""
         self._clock = clock
+        self._bandwidth = bandwidth
         self._process = self._environment.process(self._run())
 
     @property
@@ -112,8 +114,8 @@ class Accelerator:
         if not self._work.triggered:
             self._work.succeed()
 
-    def clock_changed(self) -> None:
-        """Interrupt the layer that runs: the rest of it goes on at the new clock."""
+    def pace_changed(self) -> None:
+        """Interrupt the layer that runs: the rest of it goes on at the new clock or share of the DRAM."""
         if self._executing and self._process is not None:
             self._process.interrupt()
 
@@ -230,14 +232,14 @@ class Accelerator:
         return next_bits, reload
 
     def _work_off(self, row: int) -> Generator[simpy.Event, Any, tuple[int, float]]:
-        """Run one layer through any change of clock, to its end or until the device is off.
+        """Run one layer through any change of pace, to its end or until the device is off.
 
         Returns:
             Cycles done and mean energy scale, which counts only what was done.
         """
         environment, clock, schedule = self._environment, self._clock, self._schedule
-        index = clock.index
-        remaining = schedule.cycles[index][row]
+        pace = Pace(clock.index, self._bandwidth.share)
+        remaining = schedule.cycles_at(row, pace)
         total_cycles, share_left, scale = 0, 1.0, 0.0
         while self._is_on:
             try:
@@ -245,11 +247,14 @@ class Accelerator:
                     yield environment.timeout(clock.ready_picoseconds - environment.now)
             except simpy.Interrupt:
                 continue
-            if clock.index != index:
-                remaining, index = schedule.remaining(row, index, clock.index, remaining), clock.index
+            if pace != (clock.index, self._bandwidth.share):
+                before, pace = pace, Pace(clock.index, self._bandwidth.share)
+                remaining = schedule.remaining(row, before, pace, remaining)
             hertz = clock.frequency_hertz
-            full = remaining == schedule.cycles[index][row]
-            duration = schedule.durations_picoseconds[index][row] if full else duration_picoseconds(remaining, hertz)
+            if pace.share == 1.0 and remaining == schedule.cycles[pace.clock][row]:
+                duration = schedule.durations_picoseconds[pace.clock][row]
+            else:
+                duration = duration_picoseconds(remaining, hertz)
             begun, energy_scale = int(environment.now), clock.energy_scale
             self._activity.begin(row, begun, duration, share_left * energy_scale)
             try:

@@ -41,7 +41,8 @@ class ControlLoop:
     def __init__(
         self, environment: simpy.Environment, controller: Controller, device: Device, network: NetworkView,
         accelerator: Accelerator, clock: Clock, plant: Plant, announcer: Announcer, *,
-        die_sensor: SensorChannel, confidences: Callable[[], tuple[float, ...]],
+        die_sensor: SensorChannel, read_free_bandwidth: Callable[[], float | None],
+        confidences: Callable[[], tuple[float, ...]],
         generator: np.random.Generator,
     ) -> None:  # fmt: skip
         self._environment = environment
@@ -53,6 +54,7 @@ class ControlLoop:
         self._plant = plant
         self._announcer = announcer
         self._die_sensor = die_sensor
+        self._read_free_bandwidth = read_free_bandwidth
         self._confidences = confidences
         self._generator = generator
         self._starts = 0
@@ -103,6 +105,7 @@ class ControlLoop:
             wake=wake,
             die_celsius=self._die_sensor.read(now),
             die_age_picoseconds=self._die_sensor.age_picoseconds(now),
+            free_bandwidth_share=self._read_free_bandwidth(),
             frequency_hertz=self._clock.frequency_hertz,
             throttle_cap_hertz=self._clock.cap_hertz,
             queued_deadlines_picoseconds=tuple(frame.deadline_picoseconds for frame in accelerator.queue),

@@ -93,6 +93,7 @@ class TelemetrySampled(NamedTuple):
     queued_frames: int
     wanted: tuple[Widths, ...]
     power_state: str
+    free_bandwidth_share: float
 
 
 class Observer:

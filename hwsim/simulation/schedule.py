@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from bitmixer.graph import LayerGraph
 from hwsim.cost import CostTable
 from hwsim.cost.arrays.base import Int64Array
+from hwsim.cost.memory import Memory
 from hwsim.cost.memory.walk import remaining_cycles
 from hwsim.plant.operating_points import duration_picoseconds
 from hwsim.simulation.events import Widths
 from hwsim.simulation.weight_planes import PlaneNeeds
+
+
+class Pace(NamedTuple):
+    """How fast work goes on: position of the clock, and the free share of the DRAM's bandwidth."""
+
+    clock: int
+    share: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +38,9 @@ class Schedule:
         keyed_producers: Positions of the sites whose key consumer each site is.
         on_load: Whether a site requantises what it reads, so that results leave as accumulators.
         planes: Weight planes that sites need and keep.
-        durations_picoseconds: [clock][row of the cost table] time of one execution.
-        cycles: [clock][row] cycles of one execution.
+        durations_picoseconds: [clock][row of the cost table] time of one execution, all of the DRAM being free.
+        cycles: [clock][row] cycles of one execution, likewise.
+        dram_bits: [row] bits that cross between chip and DRAM.
         array_cycles: [row] cycles for which the array works; its bound, where values let it skip work.
         energies_joules: [row] dynamic energy at the nominal voltage.
     """
@@ -44,12 +54,14 @@ class Schedule:
     planes: PlaneNeeds
     durations_picoseconds: tuple[list[int], ...]
     cycles: tuple[list[int], ...]
+    dram_bits: list[int]
     array_cycles: list[int]
     energies_joules: list[float]
     _frequencies_hertz: tuple[int, ...]
     _strides: tuple[int, int, int, int]
     _width_index: dict[int, int]
-    _stages: Callable[[int, int], Int64Array]
+    _memory: Memory
+    _tiles: Callable[[int, int, float], Int64Array] | None
 
     def row(
         self, position: int, widths: Widths, next_activation_bits: int, *, norm_reload: bool, missing_planes: int
@@ -69,34 +81,55 @@ class Schedule:
             + norm_reload
         )
 
-    def add_row(self, cycles: Sequence[int], *, array_cycles: int, energy_joules: float) -> int:
+    def add_row(self, cycles: Sequence[int], *, dram_bits: int, array_cycles: int, energy_joules: float) -> int:
         """Add an execution that is not in the cost table, and return its row.
 
         Args:
-            cycles: [clock] of the whole execution.
+            cycles: [clock] of the whole execution, all of the DRAM being free.
+            dram_bits: Between chip and DRAM.
             array_cycles: For which the array works.
             energy_joules: Dynamic energy at the nominal voltage.
         """
         for clock, (count, hertz) in enumerate(zip(cycles, self._frequencies_hertz, strict=True)):
             self.cycles[clock].append(count)
             self.durations_picoseconds[clock].append(duration_picoseconds(count, hertz))
+        self.dram_bits.append(dram_bits)
         self.array_cycles.append(array_cycles)
         self.energies_joules.append(energy_joules)
         return len(self.energies_joules) - 1
 
-    def remaining(self, row: int, before: int, after: int, left: int) -> int:
-        """Return the cycles that are left of an execution at another clock.
+    def cycles_at(self, row: int, pace: Pace) -> int:
+        """Return the cycles of a whole execution at one pace.
+
+        Where everything overlaps, a smaller share lengthens nothing but the DRAM's part, and the table holds the
+        longest of all parts with the whole DRAM: the longer of that and of the DRAM's part at this share is exact.
+        """
+        clock, share = pace
+        if share == 1.0:
+            return self.cycles[clock][row]
+        if self._tiles is not None:
+            return int(self._tiles(row, clock, share).sum())
+        bits, hertz = np.array(self.dram_bits[row]), self._frequencies_hertz[clock]
+        return max(self.cycles[clock][row], int(self._memory.shared(share).dram_cycles(bits, hertz)))
+
+    def remaining(self, row: int, before: Pace, after: Pace, left: int) -> int:
+        """Return the cycles that are left of an execution at another pace.
 
         A layer may need other cycles there (memory keeps its own speed): what is left of the stage under way is scaled.
 
         Args:
             row: The execution.
-            before: Position of the clock until now.
-            after: Position of the clock from now on.
-            left: Cycles that were left at the clock until now.
+            before: Pace until now.
+            after: Pace from now on.
+            left: Cycles that were left at the pace until now.
         """
         stages = self._stages(row, before)
         return remaining_cycles(stages, self._stages(row, after), int(stages.sum()) - left)
+
+    def _stages(self, row: int, pace: Pace) -> Int64Array:
+        if self._tiles is not None:
+            return self._tiles(row, *pace)
+        return np.array([self.cycles_at(row, pace)])
 
 
 def build_schedule(graph: LayerGraph, costs: CostTable) -> Schedule:
@@ -120,10 +153,12 @@ def build_schedule(graph: LayerGraph, costs: CostTable) -> Schedule:
             for each, hertz in zip(cycles, costs.frequencies_hertz, strict=True)
         ),
         cycles=cycles,
+        dram_bits=(costs.dram_read_bits + costs.dram_write_bits).reshape(-1).tolist(),
         array_cycles=np.broadcast_to(costs.compute_cycles[..., None, None], costs.energy_joules.shape).ravel().tolist(),
         energies_joules=costs.energy_joules.reshape(-1).tolist(),
         _frequencies_hertz=costs.frequencies_hertz,
         _strides=(choices**3 * fetches, choices**2 * fetches, choices * fetches, fetches),
-        _stages=lru_cache(maxsize=1 << 12)(costs.stage_cycles),
+        _memory=costs.memory,
+        _tiles=lru_cache(maxsize=1 << 12)(costs.stage_cycles) if costs.tiled else None,
         _width_index={bits: index for index, bits in enumerate(costs.widths)},
     )

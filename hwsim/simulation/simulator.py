@@ -14,6 +14,7 @@ from hwsim.controllers.base import Controller, NetworkView
 from hwsim.cost import CostTable
 from hwsim.device import Device
 from hwsim.plant.ambient import Ambient
+from hwsim.plant.bandwidth import SharedDram
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.plant import Plant
 from hwsim.plant.sensor_faults import FaultState, SensorFault
@@ -21,6 +22,7 @@ from hwsim.plant.sensors import SensorChannel
 from hwsim.simulation.accelerator import Accelerator, Frame
 from hwsim.simulation.activity import Activity
 from hwsim.simulation.arrivals import Arrivals
+from hwsim.simulation.bandwidth import Bandwidth, BandwidthCounter
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.control import ControlLoop
 from hwsim.simulation.events import Announcer, LayerIssued, Observer, TelemetrySampled
@@ -43,6 +45,7 @@ class Setup:
         costs: Its cost table on this device, for ``inputs_per_frame``.
         controller: Who decides.
         ambient: Temperature around the device.
+        shared_dram: What others take of the DRAM; ``None``: nothing.
         arrivals: When frames come.
         inputs_per_frame: Inputs in each frame.
         available_inputs: Size of the test split that inputs are drawn from.
@@ -62,6 +65,7 @@ class Setup:
     costs: CostTable
     controller: Controller
     ambient: Ambient
+    shared_dram: SharedDram | None = None
     arrivals: Arrivals
     inputs_per_frame: int
     available_inputs: int
@@ -112,9 +116,13 @@ class Simulator:
             valued = ValuedRows(setup.costs, device.energy_table, schedule, self.plant, array_cycles)
             self._accelerator.valued_row = valued.row
         self._clock = Clock(device, self._clock_changed)
+        self._bandwidth = Bandwidth(self._environment, _free_shares(setup), self._accelerator.pace_changed)
         self._sensor = SensorChannel(device.sensor, self._faults("device"))
         self._reported = SensorChannel(device.sensor, self._faults("device", "controller"))
         self._interval = _Interval()
+        counter = None if device.bandwidth_counter_picoseconds is None else BandwidthCounter(
+            self._environment, self._bandwidth, device.bandwidth_counter_picoseconds
+        )  # fmt: skip
         self._environment.process(self._sense(generator(setup.seed, "sensors")))
         self._power = PowerSwitch(
             self._environment, self.plant, device.shutdown, on_off=self._went_off, on_ready=self._came_up,
@@ -129,9 +137,10 @@ class Simulator:
             self._environment, setup.controller, device, NetworkView(graph=setup.graph, costs=setup.costs),
             self._accelerator, self._clock, self.plant, self._announcer,
             die_sensor=self._reported, confidences=confidences,
+            read_free_bandwidth=lambda: None if counter is None else counter.reading,
             generator=generator(setup.seed, "controller"),
         )  # fmt: skip
-        self._accelerator.start(self._clock)
+        self._accelerator.start(self._clock, self._bandwidth)
         self._arrived = self._environment.process(self._arrive())
         self._environment.process(self._report())
 
@@ -195,7 +204,7 @@ class Simulator:
         if cost.energy_joules:
             self._activity.settle(int(self._environment.now))
             self.plant.record_energy(cost.column, cost.energy_joules)
-        self._accelerator.clock_changed()
+        self._accelerator.pace_changed()
 
     def _went_off(self) -> None:
         self._accelerator.power_off()
@@ -234,7 +243,7 @@ class Simulator:
     def _sample_telemetry(self) -> None:
         self._synchronise()
         now, interval, activity = int(self._environment.now), self._interval, self._activity
-        seconds = interval.seconds
+        seconds, share_seconds = interval.seconds, self._bandwidth.share_picoseconds / PICOSECONDS_PER_SECOND
         event = TelemetrySampled(
             time_picoseconds=now,
             ambient_celsius=self._setup.ambient.temperature_celsius(now),
@@ -253,11 +262,15 @@ class Simulator:
             queued_frames=len(self._accelerator.queue),
             wanted=tuple(self._accelerator.wanted),
             power_state=self._power.state,
+            free_bandwidth_share=(share_seconds - interval.share_seconds_before) / seconds
+            if seconds
+            else self._bandwidth.share,
         )
         self._interval = _Interval(
             asked_before=self._control.asked,
             busy_before=activity.busy_picoseconds,
             changes_before=self._clock.changes,
+            share_seconds_before=share_seconds,
         )
         for tell in self._announcer.telemetry_sampled:
             tell(event)
@@ -273,6 +286,14 @@ class _Interval:
     asked_before: int = 0
     busy_before: int = 0
     changes_before: int = 0
+    share_seconds_before: float = 0.0
+
+
+def _free_shares(setup: Setup) -> Iterator[tuple[int, float]]:
+    """Return when how much of the DRAM's bandwidth is free."""
+    if setup.shared_dram is None:
+        return iter([(0, 1.0)])
+    return setup.shared_dram.free_shares(generator(setup.seed, "memory_traffic"))
 
 
 def _shuffled_inputs(available: int, shuffle: np.random.Generator) -> Iterator[int]:

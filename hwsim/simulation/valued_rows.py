@@ -65,4 +65,6 @@ class ValuedRows:
         energies = self._energies[row] - saved * self._shrinking[row]
         self._plant.add_row(energies)
         totals = np.maximum(self._other[:, row], cycles).tolist()
-        return self._schedule.add_row(totals, array_cycles=cycles, energy_joules=float(energies.sum()))
+        return self._schedule.add_row(
+            totals, dram_bits=self._schedule.dram_bits[row], array_cycles=cycles, energy_joules=float(energies.sum())
+        )

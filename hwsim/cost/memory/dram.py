@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,15 @@ class Memory:
         bandwidth)). Exact while bits times hertz stay below 2^53; beyond, to one cycle in 10^15.
         """
         port = ceil_divide(np.maximum(traffic.read_bits, traffic.write_bits), self.port_bits_per_cycle)
-        dram = np.ceil(traffic.bits * float(frequency_hertz) / self.dram_bandwidth_bits_per_second)
-        slower: Int64Array = np.maximum(port, dram.astype(np.int64))
+        slower: Int64Array = np.maximum(port, self.dram_cycles(traffic.bits, frequency_hertz))
         return slower
+
+    def dram_cycles(self, bits: Int64Array, frequency_hertz: int) -> Int64Array:
+        """Return the cycles that the DRAM by itself takes for ``bits``."""
+        cycles = np.ceil(bits * float(frequency_hertz) / self.dram_bandwidth_bits_per_second)
+        whole: Int64Array = cycles.astype(np.int64)
+        return whole
+
+    def shared(self, share: float) -> Memory:
+        """Return the same way to DRAM where only this share of the bandwidth is free."""
+        return replace(self, dram_bandwidth_bits_per_second=self.dram_bandwidth_bits_per_second * share)

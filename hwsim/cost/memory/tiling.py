@@ -50,11 +50,12 @@ class Tiling:
         """Return values of rows as [site, w, a, next]."""
         return values.reshape(self.shape)
 
-    def stage_cycles(self, row: int, frequency_hertz: int) -> Int64Array:
-        """Return [stage] the cycles of one row's tiles, in order."""
+    def stage_cycles(self, row: int, frequency_hertz: int, share: float) -> Int64Array:
+        """Return [stage] the cycles of one row's tiles, in order, with this share of the DRAM's bandwidth."""
         machine = self.machine
         walked = walk(machine.array, machine.buffers, self.cut.take(np.array([row])))
-        return walked.step_cycles(machine.memory, machine.buffers, machine.vector_lanes, frequency_hertz)
+        memory = machine.memory.shared(share)
+        return walked.step_cycles(memory, machine.buffers, machine.vector_lanes, frequency_hertz)
 
     def array_work(self) -> tuple[Int64Array, dict[str, Int64Array]]:
         """Return [site, w, a] the cycles of the array over all tiles, and how often they cause each action."""
