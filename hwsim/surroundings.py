@@ -1,4 +1,4 @@
-"""What a scenario puts around a device, in the simulation's terms: arrivals, ambient, DRAM traffic, faults of a sensor."""
+"""What a scenario puts around a device, as the simulation has it: arrivals, ambient, DRAM traffic, sensor faults."""
 
 from __future__ import annotations
 
