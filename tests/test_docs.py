@@ -19,6 +19,7 @@ from hwsim import pipeline
 from hwsim.config.arrivals import Arrivals, Bursts, ModulatingState
 from hwsim.config.faults import Fault
 from hwsim.config.packaged import packaged_names
+from hwsim.config.memory_traffic import MemoryTraffic
 from hwsim.config.scenario import Environment, Queue, Scenario, Stream
 from hwsim.config.time_series import Ambient
 from hwsim.records.store import RunFolder
@@ -116,6 +117,13 @@ def test_the_figure_of_value_dependent_cycles_is_drawn_from_images(tmp_path: Pat
     assert differing == {"Bit-Pragmatic": True, "Loom": True, "BitWave": False, "BitVert": False}
 
 
+def test_the_figure_of_shared_bandwidth_is_drawn_from_runs(tmp_path: Path, one_thread: None) -> None:
+    summaries = script("examples/bandwidth.py").main(tmp_path / "bandwidth.svg", "1 s")
+    assert (tmp_path / "bandwidth.svg").is_file()
+    misses = [summary["deadline_miss_rate"] for summary in summaries.values()]
+    assert misses[0] > 0.05 > max(misses[1:])
+
+
 def test_every_key_of_a_recipe_is_explained() -> None:
     page = (DOCS / "recipes.md").read_text(encoding="utf-8")
     for section in (Recipe, Stage, Distillation, Augmentation):
@@ -124,7 +132,7 @@ def test_every_key_of_a_recipe_is_explained() -> None:
 
 def test_every_key_of_a_scenario_is_explained() -> None:
     page = (DOCS / "scenarios.md").read_text(encoding="utf-8")
-    kinds = [get_args(get_args(union)[0]) for union in (Arrivals, Ambient, Fault)]
+    kinds = [get_args(get_args(union)[0]) for union in (Arrivals, Ambient, MemoryTraffic, Fault)]
     sections = [
         Scenario,
         Stream,
