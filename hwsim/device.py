@@ -15,7 +15,7 @@ from hwsim.cost import CostTable, EnergyTable, Memory, cost_table
 from hwsim.cost.arrays import ArrayModel
 from hwsim.cost.arrays.base import Int64Array
 from hwsim.cost.full_load import full_load_joules_per_cycle
-from hwsim.cost.memory import Buffers, Execution
+from hwsim.cost.memory import Buffers, Execution, ShortTransfers
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
 from hwsim.plant.plant import PlantParameters
@@ -231,12 +231,19 @@ def _buffers(profile: DeviceProfile) -> Buffers | None:
     given = profile.buffers
     if given is None:
         return None
+    short = given.short_transfers
     return Buffers(
         weight_bits=8 * given.weight_bytes.value,
         activation_bits=8 * given.activation_bytes.value,
         output_bits=8 * given.output_bytes.value,
         halves=given.halves.value,
         burst_bits=given.burst_bits.value,
+        short_transfers=None
+        if short is None
+        else ShortTransfers(
+            below_bits=short.below_bits.value,
+            slowdown=profile.memory.dram_efficiency.value / short.efficiency.value,
+        ),
     )
 
 

@@ -18,8 +18,8 @@ from bitmixer.training.recipe import Augmentation, Distillation, Recipe, Stage
 from hwsim import pipeline
 from hwsim.config.arrivals import Arrivals, Bursts, ModulatingState
 from hwsim.config.faults import Fault
-from hwsim.config.packaged import packaged_names
 from hwsim.config.memory_traffic import MemoryTraffic
+from hwsim.config.packaged import packaged_names
 from hwsim.config.scenario import Environment, Queue, Scenario, Stream
 from hwsim.config.time_series import Ambient
 from hwsim.records.store import RunFolder
@@ -117,7 +117,8 @@ def test_the_figure_of_value_dependent_cycles_is_drawn_from_images(tmp_path: Pat
     assert differing == {"Bit-Pragmatic": True, "Loom": True, "BitWave": False, "BitVert": False}
 
 
-def test_the_figure_of_shared_bandwidth_is_drawn_from_runs(tmp_path: Path, one_thread: None) -> None:
+def test_the_figure_of_shared_bandwidth_is_drawn_from_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HWSIM_CACHE", str(tmp_path / "cache"))
     summaries = script("examples/bandwidth.py").main(tmp_path / "bandwidth.svg", "1 s")
     assert (tmp_path / "bandwidth.svg").is_file()
     misses = [summary["deadline_miss_rate"] for summary in summaries.values()]

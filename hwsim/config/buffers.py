@@ -6,9 +6,21 @@ from typing import Annotated, Literal
 
 from bitmixer.documents import Section
 from hwsim.config import units
-from hwsim.config.quantity import Measured, PositiveCount, Quantity
+from hwsim.config.quantity import Measured, PositiveCount, PositiveFraction, Quantity
 
 Halves = Annotated[int, Measured(dimension=units.COUNT, whole=True, at_least=1, at_most=2)]
+
+
+class ShortTransfers(Section):
+    """Pieces that DRAM moves less efficiently than the profile's ``dram_efficiency``.
+
+    Attributes:
+        below_bits: Pieces of fewer bits are short.
+        efficiency: Achieved over peak bandwidth for them.
+    """
+
+    below_bits: Quantity[PositiveCount]
+    efficiency: Quantity[PositiveFraction]
 
 
 class Buffers(Section):
@@ -20,6 +32,7 @@ class Buffers(Section):
         output_bytes: Capacity for accumulators.
         halves: 2 where a tile is fetched while another is computed, 1 where not.
         burst_bits: The least that DRAM moves; every tile is rounded up to whole bursts.
+        short_transfers: Which tiles take longer for their bits; none if not given.
     """
 
     weight_bytes: Quantity[PositiveCount]
@@ -27,6 +40,7 @@ class Buffers(Section):
     output_bytes: Quantity[PositiveCount]
     halves: Quantity[Halves]
     burst_bits: Quantity[PositiveCount]
+    short_transfers: ShortTransfers | None = None
 
 
 class Execution(Section):

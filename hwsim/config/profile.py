@@ -187,6 +187,10 @@ class DeviceProfile(Section):
         yield from energy_problems(self.array, self.energy, self.process)
         if self.buffers is None and self.execution.overlap == "tiled":
             yield Problem(("execution", "overlap"), "tiles go through buffers: give the device buffers, or say ideal")
+        short = None if self.buffers is None else self.buffers.short_transfers
+        if short is not None and short.efficiency.value > self.memory.dram_efficiency.value:
+            place = ("buffers", "short_transfers", "efficiency", "value")
+            yield Problem(place, f"is above dram_efficiency {self.memory.dram_efficiency.text}: short ones are slower")
         clocks = {point.frequency_hertz.value: point.frequency_hertz.text for point in self.operating_points.points}
         for problem in self.throttling.misfits(clocks):
             yield dataclasses.replace(problem, path=("throttling", *problem.path))

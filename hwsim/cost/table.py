@@ -42,6 +42,8 @@ class CostTable:
         total_cycles: [frequency, site, w, a, next, fetch]: max(compute, memory, vector unit).
         dram_read_bits: [site, w, a, next, fetch].
         dram_write_bits: [site, w, a, next, fetch].
+        dram_time_bits: [site, w, a, next, fetch]: bits that would take the DRAM as long at its full efficiency; the sum
+            of both where no transfers are slower than others.
         counts: Action -> [site, w, a, next, fetch].
         cycle_counts: The part of them that shrinks in proportion with the array's cycles where values let it skip work:
             the table then holds the bound, which no execution exceeds. Nothing for other arrays.
@@ -63,6 +65,7 @@ class CostTable:
     total_cycles: Int64Array
     dram_read_bits: Int64Array
     dram_write_bits: Int64Array
+    dram_time_bits: Int64Array
     counts: Mapping[str, Int64Array]
     cycle_counts: Mapping[str, Int64Array]
     energy_joules: Float64Array
@@ -73,7 +76,13 @@ class CostTable:
     tiling: Tiling | None
 
     def __post_init__(self) -> None:
-        totals = (self.compute_cycles, self.total_cycles, self.dram_read_bits, self.dram_write_bits)
+        totals = (
+            self.compute_cycles,
+            self.total_cycles,
+            self.dram_read_bits,
+            self.dram_write_bits,
+            self.dram_time_bits,
+        )
         others = () if self.other_cycles is None else (self.other_cycles,)
         counts = (*self.counts.values(), *self.cycle_counts.values())
         for array in (*totals, *others, *counts, self.energy_joules, self.node_energy_joules):
@@ -108,9 +117,13 @@ class CostTable:
             share: Part of the DRAM's bandwidth that is free.
         """
         assert self.tiling is not None  # who asks has seen ``tiled``
-        hertz, read_bits = self.frequencies_hertz[frequency_index], self.dram_read_bits.reshape(-1)
-        fetched = read_bits[row : row + 1] - read_bits[row - row % self.fetches]
-        before = self.memory.shared(share).cycles(Traffic(read_bits=fetched, write_bits=np.zeros_like(fetched)), hertz)
+        hertz, without = self.frequencies_hertz[frequency_index], row - row % self.fetches
+        fetched, occupied = (
+            bits.reshape(-1)[row : row + 1] - bits.reshape(-1)[without]
+            for bits in (self.dram_read_bits, self.dram_time_bits)
+        )
+        traffic = Traffic(read_bits=fetched, write_bits=np.zeros_like(fetched), occupied_bits=occupied)
+        before = self.memory.shared(share).cycles(traffic, hertz)
         return np.concatenate([before, self.tiling.stage_cycles(row // self.fetches, hertz, share)])
 
     def planes_needed(self) -> Int64Array:
@@ -228,6 +241,7 @@ def cost_table(
         total_cycles=work.total_cycles,
         dram_read_bits=traffic.read_bits,
         dram_write_bits=traffic.write_bits,
+        dram_time_bits=np.broadcast_to(traffic.time_bits, shape).copy(),
         counts={action: np.broadcast_to(count, shape).copy() for action, count in counts.items()},
         cycle_counts={
             action: np.broadcast_to(count[..., None, None], shape).copy() for action, count in work.cycle_counts.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -144,17 +144,24 @@ def _tiled(graph: LayerGraph, widths: tuple[int, ...], inputs: int, hardware: Ha
     tiling = choose_tiling(graph, widths, machine, hardware.execution, inputs_per_frame=inputs)
     kept = planes_kept(graph.layers, buffers)
     missing = np.minimum(np.arange(max(kept) + 1), tiling.on_axes(tiling.cut.asked.kept_planes)[..., None])
-    planes = tiling.on_axes(tiling.moved.plane_bits)[..., None] * missing
-    norms = _norm_bits(graph, hardware.execution) * np.arange(2)
-    fetched = (planes[..., None] + norms[..., None, :]).reshape(*tiling.shape, -1)
-    moved = tiling.moved
+    norm_bits = _norm_bits(graph, hardware.execution)
+
+    def fetches(plane_bits: Int64Array, norm_bits: Int64Array) -> Int64Array:
+        planes, norms = tiling.on_axes(plane_bits)[..., None] * missing, norm_bits * np.arange(2)
+        return (planes[..., None] + norms[..., None, :]).reshape(*tiling.shape, -1)
+
+    moved, occupied, occupying = tiling.moved, tiling.occupied, buffers.occupying
+    fetched = fetches(moved.plane_bits, norm_bits)
+    fetch_time = fetched if occupying is None else fetches(occupied.plane_bits, occupying.whole_bursts(norm_bits))
     traffic = _with_fetches(tiling.on_axes(moved.read_bits), tiling.on_axes(moved.write_bits), fetched, tiling.shape)
+    time_bits = tiling.on_axes(occupied.read_bits + occupied.write_bits)[..., None] + fetch_time
+    traffic = replace(traffic, occupied_bits=time_bits)
     compute, counts = tiling.array_work()
     if machine.tiled:
         # What was missing is there before the first tile: it waits for nothing, and nothing hides it.
         nothing = np.zeros_like(fetched)
         before = [
-            hardware.memory.cycles(Traffic(read_bits=fetched, write_bits=nothing), hertz)
+            hardware.memory.cycles(Traffic(read_bits=fetched, write_bits=nothing, occupied_bits=fetch_time), hertz)
             for hertz in hardware.frequencies_hertz
         ]
         total = np.stack(before) + _pipelined(tiling, hardware)[..., None]

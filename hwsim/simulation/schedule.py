@@ -40,7 +40,7 @@ class Schedule:
         planes: Weight planes that sites need and keep.
         durations_picoseconds: [clock][row of the cost table] time of one execution, all of the DRAM being free.
         cycles: [clock][row] cycles of one execution, likewise.
-        dram_bits: [row] bits that cross between chip and DRAM.
+        dram_time_bits: [row] bits that would take the DRAM as long at its full efficiency.
         array_cycles: [row] cycles for which the array works; its bound, where values let it skip work.
         energies_joules: [row] dynamic energy at the nominal voltage.
     """
@@ -54,7 +54,7 @@ class Schedule:
     planes: PlaneNeeds
     durations_picoseconds: tuple[list[int], ...]
     cycles: tuple[list[int], ...]
-    dram_bits: list[int]
+    dram_time_bits: list[int]
     array_cycles: list[int]
     energies_joules: list[float]
     _frequencies_hertz: tuple[int, ...]
@@ -81,19 +81,19 @@ class Schedule:
             + norm_reload
         )
 
-    def add_row(self, cycles: Sequence[int], *, dram_bits: int, array_cycles: int, energy_joules: float) -> int:
+    def add_row(self, cycles: Sequence[int], *, dram_time_bits: int, array_cycles: int, energy_joules: float) -> int:
         """Add an execution that is not in the cost table, and return its row.
 
         Args:
             cycles: [clock] of the whole execution, all of the DRAM being free.
-            dram_bits: Between chip and DRAM.
+            dram_time_bits: As above.
             array_cycles: For which the array works.
             energy_joules: Dynamic energy at the nominal voltage.
         """
         for clock, (count, hertz) in enumerate(zip(cycles, self._frequencies_hertz, strict=True)):
             self.cycles[clock].append(count)
             self.durations_picoseconds[clock].append(duration_picoseconds(count, hertz))
-        self.dram_bits.append(dram_bits)
+        self.dram_time_bits.append(dram_time_bits)
         self.array_cycles.append(array_cycles)
         self.energies_joules.append(energy_joules)
         return len(self.energies_joules) - 1
@@ -109,7 +109,7 @@ class Schedule:
             return self.cycles[clock][row]
         if self._tiles is not None:
             return int(self._tiles(row, clock, share).sum())
-        bits, hertz = np.array(self.dram_bits[row]), self._frequencies_hertz[clock]
+        bits, hertz = np.array(self.dram_time_bits[row]), self._frequencies_hertz[clock]
         return max(self.cycles[clock][row], int(self._memory.shared(share).dram_cycles(bits, hertz)))
 
     def remaining(self, row: int, before: Pace, after: Pace, left: int) -> int:
@@ -153,7 +153,7 @@ def build_schedule(graph: LayerGraph, costs: CostTable) -> Schedule:
             for each, hertz in zip(cycles, costs.frequencies_hertz, strict=True)
         ),
         cycles=cycles,
-        dram_bits=(costs.dram_read_bits + costs.dram_write_bits).reshape(-1).tolist(),
+        dram_time_bits=costs.dram_time_bits.reshape(-1).tolist(),
         array_cycles=np.broadcast_to(costs.compute_cycles[..., None, None], costs.energy_joules.shape).ravel().tolist(),
         energies_joules=costs.energy_joules.reshape(-1).tolist(),
         _frequencies_hertz=costs.frequencies_hertz,

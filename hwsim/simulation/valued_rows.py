@@ -66,5 +66,8 @@ class ValuedRows:
         self._plant.add_row(energies)
         totals = np.maximum(self._other[:, row], cycles).tolist()
         return self._schedule.add_row(
-            totals, dram_bits=self._schedule.dram_bits[row], array_cycles=cycles, energy_joules=float(energies.sum())
+            totals,
+            dram_time_bits=self._schedule.dram_time_bits[row],
+            array_cycles=cycles,
+            energy_joules=float(energies.sum()),
         )

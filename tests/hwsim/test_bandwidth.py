@@ -12,11 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bitmixer.errors import DocumentError
 from bitmixer.graph import LayerGraph
+from hwsim import pipeline
 from hwsim.controllers.base import Decision, Observation
 from hwsim.cost import CostTable
 from hwsim.cost.arrays.valued import Loom
-from hwsim.cost.memory import Buffers, Execution
+from hwsim.cost.memory import Buffers, Execution, ShortTransfers
 from hwsim.errors import ConfigurationError
 from hwsim.plant.bandwidth import OnOffTraffic, SharedDram, SteppedTraffic
 from hwsim.simulation.arrivals import PeriodicArrivals
@@ -250,3 +252,37 @@ def test_steps_that_cannot_be_are_refused(steps: tuple[tuple[int, float], ...]) 
 def test_a_share_that_cannot_be_is_refused(share: float) -> None:
     with pytest.raises(ConfigurationError, match="of 1 at most"):
         shared((0, 0.0), least=share)
+
+
+def test_short_transfers_lengthen_layers_and_move_nothing_more(
+    graph: LayerGraph, make_setup: Callable[..., Setup], scripted: Any
+) -> None:
+    device = make_setup(scripted()).device
+    slow = dataclasses.replace(BUFFERS, short_transfers=ShortTransfers(below_bits=1 << 13, slowdown=1.875))
+    for overlap in ("ideal", "tiled"):
+        alike, some = (
+            dataclasses.replace(device, buffers=buffers, execution=Execution(overlap=overlap)).cost_table(graph, 1)
+            for buffers in (BUFFERS, slow)
+        )
+        assert (alike.dram_time_bits == alike.dram_read_bits + alike.dram_write_bits).all()
+        moved = some.dram_read_bits + some.dram_write_bits
+        assert (some.dram_time_bits >= moved).all()
+        assert (some.dram_time_bits <= np.ceil(moved * 1.875) + 10_000).all()
+        assert (some.dram_time_bits > moved).any()
+        assert some.total_cycles.sum() > alike.total_cycles.sum()
+        schedule = build_schedule(graph, some)
+        for row in range(0, some.rows, 1777):
+            assert schedule.cycles_at(row, Pace(0, 1.0)) <= schedule.cycles_at(row, Pace(0, 0.999))
+
+
+def test_a_profile_states_short_transfers_that_are_not_faster_than_others(bursty: str) -> None:
+    def planned(efficiency: float) -> pipeline.Plan:
+        short = f"{{below_bits: {{value: 2048, source: x}}, efficiency: {{value: {efficiency}, source: x}}}}"
+        sets = ["profile=bismo_pynq_z1_buffered", f"profile.buffers.short_transfers={short}"]
+        return pipeline.plan(bursty, controller="static", sets=sets)
+
+    buffers = planned(0.3).device.buffers
+    assert buffers is not None
+    assert buffers.short_transfers == ShortTransfers(below_bits=2048, slowdown=0.75 / 0.3)
+    with pytest.raises(DocumentError, match=r"short_transfers\.efficiency\.value: is above dram_efficiency 0\.75"):
+        planned(0.8)

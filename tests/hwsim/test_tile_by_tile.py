@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwsim.cost.arrays import Bismo
-from hwsim.cost.memory.buffers import Buffers
+from hwsim.cost.memory.buffers import Buffers, ShortTransfers
 from hwsim.cost.memory.dram import Memory
 from hwsim.cost.memory.pipeline import pipelined_cycles
 from hwsim.cost.memory.tiles import Cut, Questions, Tiles
@@ -97,3 +98,29 @@ def test_what_remains_keeps_whole_stages_done_and_scales_the_one_under_way() -> 
     assert remaining_cycles(before, after, 15) == 30 + 7
     assert remaining_cycles(before, after, 59) == 1
     assert remaining_cycles(before, after, 60) == 0
+
+
+@given(cuts(), st.sampled_from([1, 2]))
+@settings(max_examples=40, deadline=None)
+def test_short_transfers_take_their_time_tile_by_tile_and_in_the_closed_form(cut: Cut, halves: int) -> None:
+    alike = Buffers(weight_bits=1, activation_bits=1, output_bits=1, halves=halves, burst_bits=64)
+    slow, all_short = (
+        replace(alike, short_transfers=ShortTransfers(below_bits=below, slowdown=2.5)) for below in (4096, 1 << 40)
+    )
+    environment = simpy.Environment(initial_time=0)
+    pace = Pace(frequency_hertz=FAST, memory=MEMORY)
+    layer = TileByTile(environment, walk(ARRAY, slow, cut), slow, LANES, pace)
+    environment.run()
+    cycles = {
+        name: int(pipelined_cycles(ARRAY, memory, buffers, LANES, (FAST,), cut)[0, 0])
+        for name, memory, buffers in (
+            ("alike", MEMORY, alike),
+            ("some short", MEMORY, slow),
+            ("all short", MEMORY, all_short),
+            ("slower DRAM", MEMORY.shared(1 / 2.5), alike),
+        )
+    }
+    assert layer.finished_picoseconds == duration_picoseconds(cycles["some short"], FAST)
+    assert cycles["alike"] <= cycles["some short"] <= cycles["all short"]
+    # Where every piece is short the DRAM is as slow as that, but for roundings of a bit per piece.
+    assert cycles["all short"] == pytest.approx(cycles["slower DRAM"], rel=2e-3)

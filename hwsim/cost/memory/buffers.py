@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from hwsim.cost.arrays.base import Int64Array, ceil_divide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortTransfers:
+    """Pieces that DRAM moves less efficiently, since each opens a row of its own.
+
+    Attributes:
+        below_bits: Pieces of fewer bits, whole bursts counted, are short.
+        slowdown: Time that one of their bits takes, relative to a bit of a longer piece; 1 or more.
+    """
+
+    below_bits: int
+    slowdown: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +33,8 @@ class Buffers:
         halves: 2 where one tile is fetched while the one before is computed and a third drains; 1 where they wait.
         burst_bits: DRAM moves whole bursts. What lies in one piece there is a tile: of weights one plane of it, of
             partial sums, results, stored copies and waiting operands the tile's share.
+        short_transfers: Which of these pieces take longer; ``None``: none.
+        counts_time: Whether ``whole_bursts`` says how long, not how much: see ``occupying``.
     """
 
     weight_bits: int
@@ -25,7 +42,18 @@ class Buffers:
     output_bits: int
     halves: int
     burst_bits: int
+    short_transfers: ShortTransfers | None = None
+    counts_time: bool = False
+
+    @property
+    def occupying(self) -> Buffers | None:
+        """These buffers, with bits that move in long pieces and take as long; ``None`` where all are equally fast."""
+        return None if self.short_transfers is None else replace(self, counts_time=True)
 
     def whole_bursts(self, bits: Int64Array) -> Int64Array:
         """Return what moves where ``bits`` lie in one piece."""
-        return ceil_divide(bits, self.burst_bits) * self.burst_bits
+        whole = ceil_divide(bits, self.burst_bits) * self.burst_bits
+        if self.short_transfers is None or not self.counts_time:
+            return whole
+        longer = np.ceil(whole * self.short_transfers.slowdown).astype(np.int64)
+        return np.where(whole < self.short_transfers.below_bits, longer, whole)

@@ -15,15 +15,27 @@ ACCUMULATOR_BITS = LOGIT_BITS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """Bits read from and written to DRAM; both arrays broadcast to the axes of the question asked."""
+    """Bits read from and written to DRAM; all arrays broadcast to the axes of the question asked.
+
+    Attributes:
+        read_bits: From DRAM.
+        write_bits: To DRAM.
+        occupied_bits: Bits that would take the DRAM as long at its full efficiency; ``None``: the sum of both.
+    """
 
     read_bits: Int64Array
     write_bits: Int64Array
+    occupied_bits: Int64Array | None = None
 
     @property
     def bits(self) -> Int64Array:
         """Bits in both directions."""
         return self.read_bits + self.write_bits
+
+    @property
+    def time_bits(self) -> Int64Array:
+        """``occupied_bits``, where they are not the sum of both directions."""
+        return self.bits if self.occupied_bits is None else self.occupied_bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +57,7 @@ class Memory:
         bandwidth)). Exact while bits times hertz stay below 2^53; beyond, to one cycle in 10^15.
         """
         port = ceil_divide(np.maximum(traffic.read_bits, traffic.write_bits), self.port_bits_per_cycle)
-        slower: Int64Array = np.maximum(port, self.dram_cycles(traffic.bits, frequency_hertz))
+        slower: Int64Array = np.maximum(port, self.dram_cycles(traffic.time_bits, frequency_hertz))
         return slower
 
     def dram_cycles(self, bits: Int64Array, frequency_hertz: int) -> Int64Array:

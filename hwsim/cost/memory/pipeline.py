@@ -11,6 +11,7 @@ whether it is the first or the last, which is all that a step can depend on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,24 +65,39 @@ class Steps(Flat):
     last_write_bits: Int64Array
     last_operations: Int64Array
 
-    def cycles(self, memory: Memory, buffers: Buffers, vector_lanes: int, frequency_hertz: int) -> Int64Array:
-        """Return the cycles of each owner."""
+    def cycles(
+        self, memory: Memory, buffers: Buffers, vector_lanes: int, frequency_hertz: int, occupied: Steps | None
+    ) -> Int64Array:
+        """Return the cycles of each owner; ``occupied``: the same steps, in bits that take as long."""
 
-        def moving(read_bits: Int64Array, write_bits: Int64Array) -> Int64Array:
-            return memory.cycles(Traffic(read_bits=read_bits, write_bits=write_bits), frequency_hertz)
+        def moving(*columns: str) -> Int64Array:
+            read = [name for name in columns if not name.endswith("_write_bits")]
+            written = [name for name in columns if name.endswith("_write_bits")]
+            traffic = Traffic(
+                read_bits=self._sum(read),
+                write_bits=self._sum(written),
+                occupied_bits=None if occupied is None else occupied._sum(columns),
+            )
+            return memory.cycles(traffic, frequency_hertz)
 
-        fetch = moving(self.fetch_bits, np.zeros_like(self.fetch_bits))
+        fetch = moving("fetch_bits")
         drain = np.maximum(
-            moving(self.drain_read_bits, self.drain_write_bits), ceil_divide(self.drain_operations, vector_lanes)
+            moving("drain_read_bits", "drain_write_bits"), ceil_divide(self.drain_operations, vector_lanes)
         )
         if buffers.halves == 1:
             each = fetch + self.compute_cycles + drain
         else:
-            shared = moving(self.next_fetch_bits + self.last_read_bits, self.last_write_bits)
+            shared = moving("next_fetch_bits", "last_read_bits", "last_write_bits")
             step = np.maximum(self.compute_cycles, np.maximum(shared, ceil_divide(self.last_operations, vector_lanes)))
             each = step + self.is_first * fetch + self.is_last * drain
         total = np.zeros(int(self.owner.max()) + 1, dtype=np.int64)
         np.add.at(total, self.owner, self.times * each)
+        return total
+
+    def _sum(self, columns: Sequence[str]) -> Int64Array:
+        total = np.zeros_like(self.fetch_bits)
+        for name in columns:
+            total = total + getattr(self, name)
         return total
 
 
@@ -91,15 +107,22 @@ def pipelined_cycles(
 ) -> Int64Array:  # fmt: skip
     """Return [frequency, row] the cycles of each row."""
     kinds = steps(array, buffers, cut)
-    return np.stack([kinds.cycles(memory, buffers, vector_lanes, hertz) for hertz in frequencies_hertz])
+    occupied = None if buffers.occupying is None else steps(array, buffers.occupying, cut)
+    return np.stack([kinds.cycles(memory, buffers, vector_lanes, hertz, occupied) for hertz in frequencies_hertz])
 
 
 def edge_cycles(memory: Memory, buffers: Buffers, frequency_hertz: int, cut: Cut) -> Int64Array:
     """Return the cycles before the first tile can start, in which nothing is computed."""
     asked = cut.asked
     begin = Sizes(**{loop: getattr(cut.tiles, loop) for loop in LOOPS}, input_rows=cut.row_runs[2][:, 0])
-    bits = _whole(buffers, begin.weights(asked)) * asked.streamed_planes + _whole(buffers, begin.input_bits(asked))
-    return memory.cycles(Traffic(read_bits=bits, write_bits=np.zeros_like(bits)), frequency_hertz)
+
+    def first(buffers: Buffers) -> Int64Array:
+        planes = _whole(buffers, begin.weights(asked)) * asked.streamed_planes
+        return planes + _whole(buffers, begin.input_bits(asked))
+
+    bits, occupied = first(buffers), None if buffers.occupying is None else first(buffers.occupying)
+    traffic = Traffic(read_bits=bits, write_bits=np.zeros_like(bits), occupied_bits=occupied)
+    return memory.cycles(traffic, frequency_hertz)
 
 
 def steps(array: ArrayModel, buffers: Buffers, cut: Cut) -> Steps:

@@ -121,12 +121,16 @@ def _bounds(machine: Machine, cut: Cut) -> tuple[Int64Array, Int64Array]:
     asked = cut.asked
     compute = sum_over_tiles(cut, lambda sizes: compute_cycles(machine.array, sizes, asked), over=LOOPS)
     vector = ceil_divide(asked.inputs * asked.vector_operations, machine.vector_lanes)
-    counts, once = loop_counts(cut), moved_once(cut, machine.buffers)
+    counts, once, occupying = loop_counts(cut), moved_once(cut, machine.buffers), machine.buffers.occupying
+    occupied_once = once if occupying is None else moved_once(cut, occupying)
     cycles, bits = [], []
     edges = edge_cycles(machine.memory, machine.buffers, machine.frequency_hertz, cut) if machine.tiled else 0
     for order in ORDERS:
         each = in_order(once, order, counts)
-        traffic = Traffic(read_bits=each.read_bits, write_bits=each.write_bits)
+        occupied = each if occupying is None else in_order(occupied_once, order, counts)
+        traffic = Traffic(
+            read_bits=each.read_bits, write_bits=each.write_bits, occupied_bits=occupied.read_bits + occupied.write_bits
+        )
         waiting = machine.memory.cycles(traffic, machine.frequency_hertz)
         cycles.append(np.maximum(np.maximum(compute + edges, vector), waiting))
         bits.append(traffic.bits)

@@ -39,12 +39,14 @@ class Tiling:
         shape: Lengths of these axes.
         cut: The sites at their widths, and their tiles; all widths of the consumer share those of a site's own.
         moved: What crosses between chip and DRAM.
+        occupied: The same, in bits that would take as long in long pieces.
     """
 
     machine: Machine
     shape: tuple[int, int, int, int]
     cut: Cut
     moved: Moved
+    occupied: Moved
 
     def on_axes(self, values: Int64Array) -> Int64Array:
         """Return values of rows as [site, w, a, next]."""
@@ -84,7 +86,9 @@ def choose_tiling(
     tiles = found.take(np.repeat(found.question, len(widths)))
     _check_fit(graph, widths, machine.buffers, Cut(tiles=found, asked=asked.take(own)))
     cut = Cut(tiles=tiles, asked=asked)
-    return Tiling(machine=machine, shape=shape, cut=cut, moved=moved(cut, machine.buffers))
+    crossing, occupying = moved(cut, machine.buffers), machine.buffers.occupying
+    occupied = crossing if occupying is None else moved(cut, occupying)
+    return Tiling(machine=machine, shape=shape, cut=cut, moved=crossing, occupied=occupied)
 
 
 def _questions(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +20,15 @@ from hwsim.cost.memory.tiles import LOOPS, Cut, Sizes, compute_cycles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk(Flat):
-    """The tiles of a layer, in order; columns as in ``pipeline.Steps``."""
+    """The tiles of a layer, in order; columns as in ``pipeline.Steps``, and bits that take as long in long pieces."""
 
     compute_cycles: Int64Array
     fetch_bits: Int64Array
     drain_read_bits: Int64Array
     drain_write_bits: Int64Array
     drain_operations: Int64Array
+    occupied_fetch_bits: Int64Array
+    occupied_drain_bits: Int64Array
 
     def stages(self, buffers: Buffers) -> Walk:
         """Return what happens at the same time, stage after stage: one row each.
@@ -33,7 +36,7 @@ class Walk(Flat):
         With two halves, a stage computes a tile, fetches the next and drains the one before; with one, every tile is
         fetched in a stage of its own, computed in the next, and drained in the next.
         """
-        delay = {"fetch_bits": 0, "compute_cycles": 1}
+        delay = {"fetch_bits": 0, "occupied_fetch_bits": 0, "compute_cycles": 1}
         table = {}
         for name in self.__dataclass_fields__:
             values, late = getattr(self, name), delay.get(name, 2)
@@ -46,7 +49,11 @@ class Walk(Flat):
 
     def memory_cycles(self, memory: Memory, frequency_hertz: int) -> Int64Array:
         """Return the cycles that each row's traffic takes."""
-        traffic = Traffic(read_bits=self.fetch_bits + self.drain_read_bits, write_bits=self.drain_write_bits)
+        traffic = Traffic(
+            read_bits=self.fetch_bits + self.drain_read_bits,
+            write_bits=self.drain_write_bits,
+            occupied_bits=self.occupied_fetch_bits + self.occupied_drain_bits,
+        )
         return memory.cycles(traffic, frequency_hertz)
 
     def step_cycles(self, memory: Memory, buffers: Buffers, vector_lanes: int, frequency_hertz: int) -> Int64Array:
@@ -67,23 +74,36 @@ def walk(array: ArrayModel, buffers: Buffers, cut: Cut) -> Walk:
     at = dict(zip(nest, indices, strict=True))
     size = {loop: along[loop][at[loop]] for loop in LOOPS}
     sizes = Sizes(**{loop: each[:, 0] for loop, each in size.items()}, input_rows=size["rows"][:, 1])
-    asked, bursts = cut.asked.take(np.zeros(len(at["rows"]), dtype=np.int64)), buffers.whole_bursts
+    asked = cut.asked.take(np.zeros(len(at["rows"]), dtype=np.int64))
 
     weights = _arrives(at, "groups", "filters", "channels")
     inputs = _arrives(at, "groups", "inputs", "rows", "channels")
     outputs = _arrives(at, "groups", "filters", "inputs", "rows")
     leaves = np.append(outputs[1:], True)
     complete = leaves & (at["channels"] == len(along["channels"]) - 1)
-    partial = bursts(sizes.results(asked) * ACCUMULATOR_BITS)
-    results = bursts(sizes.share(asked, asked.stream_bits)) + bursts(sizes.share(asked, asked.copy_bits))
+
+    def moving(bursts: Callable[[Int64Array], Int64Array]) -> tuple[Int64Array, Int64Array, Int64Array]:
+        """Return what is fetched, and read and written as tiles drain."""
+        partial = bursts(sizes.results(asked) * ACCUMULATOR_BITS)
+        results = bursts(sizes.share(asked, asked.stream_bits)) + bursts(sizes.share(asked, asked.copy_bits))
+        return (
+            weights * bursts(sizes.weights(asked)) * asked.streamed_planes
+            + inputs * bursts(sizes.input_bits(asked))
+            + (outputs & (at["channels"] > 0)) * partial,
+            complete * bursts(sizes.share(asked, asked.operand_bits)),
+            complete * results + (leaves & ~complete) * partial,
+        )
+
+    fetch, drain_read, drain_write = moving(buffers.whole_bursts)
+    occupied = moving((buffers.occupying or buffers).whole_bursts)
     return Walk(
         compute_cycles=compute_cycles(array, sizes, asked),
-        fetch_bits=weights * bursts(sizes.weights(asked)) * asked.streamed_planes
-        + inputs * bursts(sizes.input_bits(asked))
-        + (outputs & (at["channels"] > 0)) * partial,
-        drain_read_bits=complete * bursts(sizes.share(asked, asked.operand_bits)),
-        drain_write_bits=complete * results + (leaves & ~complete) * partial,
+        fetch_bits=fetch,
+        drain_read_bits=drain_read,
+        drain_write_bits=drain_write,
         drain_operations=complete * sizes.share(asked, asked.vector_operations),
+        occupied_fetch_bits=occupied[0],
+        occupied_drain_bits=occupied[1] + occupied[2],
     )
 
 
