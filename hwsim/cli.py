@@ -238,14 +238,16 @@ def cost(
     data_root: DataRoot = None,
     profile: Annotated[
         str | None,
-        typer.Option(help="Device or array profile: memory, energy, clock [bismo_pynq_z1, or the array's own]."),
+        typer.Option(
+            help="Device or array profile: array, memory, energy, clock [bismo_pynq_z1; bitfusion has its own]."
+        ),
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Array parameter: rows=16.")] = None,
     total: Annotated[bool, typer.Option("--total", help="Add a last row: the sums over all layers.")] = False,
 ) -> None:
     """Print cycles, traffic and energy per layer as CSV; with --data the least, mean and most cycles of an input."""
     use_data_root(data_root)
-    from hwsim.pricing import Widths, price, with_total
+    from hwsim.pricing import Widths, borrowed, price, with_total
 
     widths = Widths(bits=bits, all_widths=all_widths, assignment=assignment)
     if total and (all_widths or data is not None):
@@ -265,6 +267,8 @@ def cost(
     priced = price(
         array, layers=layers, network=network, widths=widths, inputs=inputs, profile=profile, sets=sets or ()
     )
+    if note := borrowed(array, profile):
+        print(f"note: {note}", file=sys.stderr)
     print(with_total(priced) if total else priced, end="")
 
 

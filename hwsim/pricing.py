@@ -17,6 +17,7 @@ from bitmixer.graph import Layer, LayerGraph
 from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.accelerator import build_accelerator
 from hwsim.config.array_profile import ArrayProfile, load_any_profile
+from hwsim.config.packaged import packaged_names
 from hwsim.config.profile import DeviceProfile
 from hwsim.cost import CostTable, arrays, layer_csv
 from hwsim.cost.arrays import ArrayModel, LayerShapes, SchedulingArray
@@ -81,6 +82,8 @@ def price(
     """
     if (layers is None) == (network is None):
         raise ConfigurationError("hwsim cost: give either --layers FILE.csv or --network NAME")
+    if layers is not None and inputs != 1:
+        raise ConfigurationError("hwsim cost: --inputs goes with --network: a layer table is priced for one input")
     if layers is not None and widths.options:
         raise ConfigurationError(f"hwsim cost: {widths.options[0]} goes with --network: a layer table holds its widths")
     widths.require_one()
@@ -106,6 +109,16 @@ def price(
     graph = find_checkpoint(network).graph
     costs = dataclasses.replace(device, array=model).cost_table(graph, inputs)
     return _network_csv(costs, list(priced_widths(graph, widths)))
+
+
+def borrowed(array: str | None, profile: str | None) -> str | None:
+    """Return a note on whose memory, clock and energies price an array, where they are not its own."""
+    if array is None or profile is not None or array not in arrays.ARRAYS:
+        return None
+    if array == load_any_profile(DEFAULT_PROFILE).array.kind or hasattr(arrays.ARRAYS[array], "schedule"):
+        return None
+    own = f"; --profile {array} has its own" if array in packaged_names("profiles/arrays") else ""
+    return f"array {array} is priced with the memory, clock and energies of profile {DEFAULT_PROFILE}{own}"
 
 
 def with_total(table: str) -> str:

@@ -204,6 +204,8 @@ def _layer(row: _Row, *, is_first: bool) -> Layer:
     for name in ("input_channels", "output_channels"):
         if sizes[name] % groups:
             row.fail(name, f"{sizes[name]} channels do not divide into {groups} groups")
+    for side in ("height", "width"):
+        _check_side(row, sizes, side)
     weight, activation = (row.integer(f"{n}_bits", low=1, high=MAX_TABLE_BITS) for n in ("weight", "activation"))
     geometry: dict[str, Any] = {**sizes, **{name: (sizes[name], sizes[name]) for name in ("stride", "padding")}}
     linear = sizes["input_height"] == sizes["input_width"] == 1
@@ -233,6 +235,20 @@ def _reads_network_input(row: _Row, *, is_first: bool, linear: bool) -> bool:
     if flattened and linear:
         row.fail("flattened_kernel", "1, but a layer on a 1x1 map is fully connected and has no kernel: write 0")
     return bool(flattened)
+
+
+def _check_side(row: _Row, sizes: dict[str, int], side: str) -> None:
+    """Refuse outputs that a kernel on this input cannot have; simulators round up where strides leave a rest."""
+    kernel, reach = sizes[f"kernel_{side}"], sizes[f"input_{side}"] + 2 * sizes["padding"]
+    if kernel > reach:
+        row.fail(f"kernel_{side}", f"{kernel} does not fit into an input of {reach} with its padding")
+    most = -(-(reach - kernel) // sizes["stride"]) + 1
+    if sizes[f"output_{side}"] > most:
+        row.fail(
+            f"output_{side}",
+            f"{sizes[f'output_{side}']}, but a kernel of {kernel} at stride {sizes['stride']} has at most {most} "
+            f"places on an input of {reach} with its padding: correct one of them",
+        )
 
 
 def _check_macs(row: _Row, layer: Layer) -> None:

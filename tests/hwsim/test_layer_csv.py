@@ -114,7 +114,11 @@ def test_csv_round_trip(tmp_path: Path) -> None:
         ([f"{HEADER},macs", f"{CONVOLUTION},864"], "1:165: column 'macs' stands twice"),
         ([HEADER, CONVOLUTION, "conv,4,6"], "3:1: 3 cells, but the header has 14"),
         ([HEADER, CONVOLUTION.replace("864", "865")], "2:26: macs: 865, but .* make 864"),
-        ([HEADER, "conv,4,6,3,3,1,1,2,2,3,2,864,2,4"], "2:26: macs: 864, but .* make 1296"),
+        (
+            [HEADER, "conv,4,6,3,3,1,1,2,2,3,2,864,2,4"],
+            "2:22: output_height: 3, but .* at most 2 places on an input of 4",
+        ),
+        ([HEADER, "conv,4,6,5,3,1,1,2,2,2,2,864,2,4"], "2:10: kernel_height: 5 does not fit into an input of 4"),
         (
             [HEADER, "conv,4,0,3,3,1,1,2,2,2,2,864,2,4"],
             "2:8: output_channels: expected a whole number from 1",

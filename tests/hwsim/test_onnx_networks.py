@@ -55,7 +55,8 @@ def test_an_exported_network_costs_what_the_original_does(hwsim: Command, export
     for layer, row, other in zip(find_checkpoint("resnet8_digits").graph.layers, frozen, original, strict=True):
         carry = 0 if layer.pinned else layer.weights
         assert int(row["dram_bits"]) == int(other["dram_bits"]) - carry
-    hwsim("cost", "--network", exported, "--bits", 4).refused("digits is pinned throughout and cannot run at 4 bits")
+    assert rows(hwsim("cost", "--network", exported, "--bits", 4).out) == frozen
+    hwsim("cost", "--network", exported, "--bits", 8).refused("digits is pinned throughout and cannot run at 8 bits")
 
 
 def test_a_scenario_runs_on_an_onnx_network_without_outputs(

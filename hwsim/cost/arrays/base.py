@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -136,7 +137,7 @@ MAX_PARAMETER = 10**9
 
 
 def check_positive(array: str, **parameters: object) -> None:
-    """Check that an array's parameters are whole numbers from 1 to ``MAX_PARAMETER``.
+    """Check that parameters are whole numbers from 1, and their product, the array's units, at most ``MAX_PARAMETER``.
 
     Raises:
         ConfigurationError: One is not.
@@ -146,6 +147,11 @@ def check_positive(array: str, **parameters: object) -> None:
             raise ConfigurationError(
                 f"array {array}: {name} = {value!r}: expected a whole number from 1 to {MAX_PARAMETER}"
             )
+    units = math.prod(value for value in parameters.values() if isinstance(value, int))
+    if units > MAX_PARAMETER:  # counts of actions stay below 2^63
+        raise ConfigurationError(
+            f"array {array}: {' x '.join(parameters)} = {units} units: expected at most {MAX_PARAMETER}: shrink it"
+        )
 
 
 def check_bits(array: str, shapes: LayerShapes, what: str, bits: Int64Array, *, maximum: int) -> None:

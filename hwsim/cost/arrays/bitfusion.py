@@ -69,7 +69,8 @@ class BitFusion:
     def __post_init__(self) -> None:
         check_positive(self.name, rows=self.rows, columns=self.columns)
         check_positive(self.name, interface_bits_per_cycle=self.interface_bits_per_cycle)
-        check_positive(self.name, **{f"{buffer}_buffer_bytes": size for buffer, size in self._buffer_bytes.items()})
+        for buffer, size in self._buffer_bytes.items():
+            check_positive(self.name, **{f"{buffer}_buffer_bytes": size})
 
     def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return the cycles of the array alone, in the tiles of ``schedule``, whose padding counts.

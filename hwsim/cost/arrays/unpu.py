@@ -59,14 +59,16 @@ class Unpu(SerialGrid):
     ) -> Mapping[str, Int64Array]:
         """Return the counts of ``array_cycle``, ``buffer_bit`` and ``binary_mac``.
 
-        A step reads its activations once, whole, and its weights plane by plane, once.
+        Tables hold and add whole words of 16 bits, so that each bit of a weight counts as 16 products however narrow
+        activations are: what was published is at 16 bits, and nothing says that narrower ones cost less. A step reads
+        its activations once and its weights plane by plane, once.
         """
         channels = self._channels(weight_bits)
         read_per_channel = self.filters * weight_bits + self.columns * activation_bits
         return {
             "array_cycle": self.compute_cycles(shapes, weight_bits, activation_bits),
             "buffer_bit": self.steps(shapes, channels) * channels * read_per_channel,
-            "binary_mac": weight_bits * activation_bits * shapes.macs,
+            "binary_mac": weight_bits * (SERIAL_BITS + 0 * activation_bits) * shapes.macs,
         }
 
     def _channels(self, weight_bits: Int64Array) -> Int64Array:
