@@ -28,7 +28,7 @@ from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError
 from hwsim.simulation.control import device_view
 from hwsim.simulation.simulator import Setup
-from hwsim.surroundings import build_ambient, build_arrivals, build_fault, build_shared_dram
+from hwsim.surroundings import build_ambient, build_arrivals, build_fault, build_outages, build_shared_dram
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +145,7 @@ def simulation_setup(planned: Plan, available_inputs: int) -> Setup:
         ambient=build_ambient(scenario.environment.ambient),
         shared_dram=build_shared_dram(scenario.environment.memory_traffic, planned.device.memory),
         arrivals=build_arrivals(stream.arrivals),
+        link_outages=build_outages(stream.link_outages),
         inputs_per_frame=stream.inputs_per_frame,
         available_inputs=available_inputs,
         deadline_picoseconds=stream.deadline_picoseconds,

@@ -6,6 +6,7 @@ from hwsim.config import arrivals as arrival_sections
 from hwsim.config import memory_traffic as traffic_sections
 from hwsim.config import time_series as series_sections
 from hwsim.config.faults import Fault, FaultWindow
+from hwsim.config.link import Outages, OutageWindow
 from hwsim.config.units import PICOSECONDS_PER_SECOND
 from hwsim.cost import Memory
 from hwsim.plant.ambient import Ambient
@@ -112,6 +113,20 @@ def _traffic(section: traffic_sections.MemoryTraffic) -> BackgroundTraffic:
             )
         case _:
             return SteppedTraffic(steps=section.steps)
+
+
+def build_outages(section: Outages | None) -> FailureTimes | None:
+    """Return when the link of a stream is down; ``None`` where nothing lies between."""
+    match section:
+        case None:
+            return None
+        case OutageWindow():
+            return FailureWindow(start=section.from_picoseconds, end=section.until_picoseconds)
+        case _:
+            return FailAndRepair(
+                mean_time_to_failure=section.mean_time_to_failure_picoseconds,
+                mean_time_to_repair=section.mean_time_to_repair_picoseconds,
+            )
 
 
 def build_fault(section: Fault) -> SensorFault:

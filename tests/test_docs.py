@@ -18,6 +18,7 @@ from bitmixer.training.recipe import Augmentation, Distillation, Recipe, Stage
 from hwsim import pipeline
 from hwsim.config.arrivals import Arrivals, Bursts, ModulatingState
 from hwsim.config.faults import Fault
+from hwsim.config.link import Outages
 from hwsim.config.memory_traffic import MemoryTraffic
 from hwsim.config.packaged import packaged_names
 from hwsim.config.scenario import Environment, Queue, Scenario, Stream
@@ -133,7 +134,7 @@ def test_every_key_of_a_recipe_is_explained() -> None:
 
 def test_every_key_of_a_scenario_is_explained() -> None:
     page = (DOCS / "scenarios.md").read_text(encoding="utf-8")
-    kinds = [get_args(get_args(union)[0]) for union in (Arrivals, Ambient, MemoryTraffic, Fault)]
+    kinds = [get_args(get_args(union)[0]) for union in (Arrivals, Ambient, MemoryTraffic, Outages, Fault)]
     sections = [
         Scenario,
         Stream,

@@ -13,6 +13,7 @@ from bitmixer.documents.source import Override, read_tree, replace, validate
 from hwsim.config.arrivals import Arrivals
 from hwsim.config.faults import Fault
 from hwsim.config.input_file import InputFile, identity, load_input_files
+from hwsim.config.link import Outages
 from hwsim.config.memory_traffic import MemoryTraffic
 from hwsim.config.overrides import split_sets
 from hwsim.config.packaged import find
@@ -39,7 +40,8 @@ class Stream(Section):
         inputs_per_frame: Inputs that arrive, and are computed, together.
         deadline_picoseconds: Allowed time from a frame's arrival to its end.
         priority: A higher one goes first.
-        arrivals: When frames come.
+        arrivals: When frames come, or are sent where a network lies between.
+        link_outages: When that network is down: frames sent then arrive as it comes up.
     """
 
     name: Text
@@ -49,6 +51,7 @@ class Stream(Section):
     deadline_picoseconds: PositivePicoseconds
     priority: Whole = 0
     arrivals: Arrivals
+    link_outages: Outages | None = None
 
 
 class Queue(Section):

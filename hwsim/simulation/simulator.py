@@ -17,11 +17,11 @@ from hwsim.plant.ambient import Ambient
 from hwsim.plant.bandwidth import SharedDram
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.plant import Plant
-from hwsim.plant.sensor_faults import FaultState, SensorFault
+from hwsim.plant.sensor_faults import FailureTimes, FaultState, SensorFault
 from hwsim.plant.sensors import SensorChannel
 from hwsim.simulation.accelerator import Accelerator, Frame
 from hwsim.simulation.activity import Activity
-from hwsim.simulation.arrivals import Arrivals
+from hwsim.simulation.arrivals import Arrivals, over_link
 from hwsim.simulation.bandwidth import Bandwidth, BandwidthCounter
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.control import ControlLoop
@@ -46,7 +46,8 @@ class Setup:
         controller: Who decides.
         ambient: Temperature around the device.
         shared_dram: What others take of the DRAM; ``None``: nothing.
-        arrivals: When frames come.
+        arrivals: When frames come, or are sent.
+        link_outages: When the network between is down; ``None``: nothing lies between.
         inputs_per_frame: Inputs in each frame.
         available_inputs: Size of the test split that inputs are drawn from.
         deadline_picoseconds: From arrival.
@@ -67,6 +68,7 @@ class Setup:
     ambient: Ambient
     shared_dram: SharedDram | None = None
     arrivals: Arrivals
+    link_outages: FailureTimes | None = None
     inputs_per_frame: int
     available_inputs: int
     deadline_picoseconds: int
@@ -176,6 +178,8 @@ class Simulator:
         setup = self._setup
         inputs = _shuffled_inputs(setup.available_inputs, generator(setup.seed, "inputs"))
         times = setup.arrivals.times(setup.duration_picoseconds, generator(setup.seed, "arrivals"))
+        if setup.link_outages is not None:
+            times = over_link(times, setup.link_outages.failures(generator(setup.seed, "link")))
         for number, time in enumerate(times):
             yield self._environment.timeout(time - self._environment.now)
             self._accelerator.arrive(

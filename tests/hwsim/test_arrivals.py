@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Callable
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from hwsim import pipeline
+from hwsim.planning import simulation_setup
+from hwsim.plant.sensor_faults import FailAndRepair, Failure
 from hwsim.simulation.arrivals import (
     Arrivals,
     Bursts,
@@ -20,8 +24,11 @@ from hwsim.simulation.arrivals import (
     PeriodicArrivals,
     PoissonArrivals,
     RecordedArrivals,
+    over_link,
 )
+from hwsim.simulation.events import FrameEnded, Observer
 from hwsim.simulation.randomness import generator as generator_of
+from hwsim.simulation.simulator import Simulator
 
 SECOND = 10**12
 
@@ -201,3 +208,46 @@ def test_what_a_controller_draws_moves_no_random_arrivals(simulate: Any, scripte
 
     expected = list(busy.times(300_000_000, generator_of(9, "arrivals")))
     assert came(scripted()) == came(scripted(script=draw, start=2)) == expected
+
+
+def test_frames_sent_while_the_link_is_down_arrive_in_order_as_it_comes_up() -> None:
+    outages = [Failure(5, 8), Failure(9, 10), Failure(20, 30)]
+    assert list(over_link([0, 4, 5, 7, 8, 9, 19, 20, 29, 30], outages)) == [0, 4, 8, 8, 8, 10, 19, 30, 30, 30]
+    assert list(over_link([3, 4], [])) == [3, 4]
+
+
+@given(sent=st.lists(st.integers(0, 10**6), max_size=30).map(sorted), seed=st.integers(0, 9))
+@settings(deadline=None)
+def test_a_link_keeps_the_order_and_the_number_of_frames(sent: list[int], seed: int) -> None:
+    random = FailAndRepair(mean_time_to_failure=50_000, mean_time_to_repair=20_000)
+    failures = random.failures(np.random.default_rng(seed))
+    down = list(islice(random.failures(np.random.default_rng(seed)), 200))
+    arrived = list(over_link(sent, failures))
+    assert arrived == sorted(arrived)
+    assert len(arrived) == len(sent)
+    for time, arrival in zip(sent, arrived, strict=True):
+        assert not any(outage.start <= arrival < outage.end for outage in down)
+        assert arrival == time or (time, arrival) in [(time, o.end) for o in down if o.start <= time < o.end]
+
+
+def test_a_stream_with_link_outages_gets_its_frames_late(write_scenario: Callable[..., str]) -> None:
+    window = "link_outages: {kind: window, from: 20 ms, until: 30 ms}"
+    path = write_scenario(("    deadline: 4 ms\n", f"    deadline: 4 ms\n    {window}\n"))
+    arrivals = {name: frames_of(each) for name, each in (("up", write_scenario(name="u.yaml")), ("down", path))}
+    inside = [time for time in arrivals["up"] if 20 * MS <= time < 30 * MS]
+    assert inside
+    assert arrivals["down"] == sorted([time for time in arrivals["up"] if time not in inside] + [30 * MS] * len(inside))
+
+
+MS = 10**9
+
+
+def frames_of(path: str) -> list[int]:
+    times: list[int] = []
+
+    class Arrived(Observer):
+        def frame_ended(self, event: FrameEnded) -> None:
+            times.append(event.arrival_picoseconds)
+
+    Simulator(simulation_setup(pipeline.plan(path, controller="static"), 500), [Arrived()]).run()
+    return sorted(times)

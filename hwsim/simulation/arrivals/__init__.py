@@ -1,6 +1,7 @@
 """When frames arrive: one file per kind of source, all of them ``Arrivals``."""
 
 from hwsim.simulation.arrivals.base import Arrivals
+from hwsim.simulation.arrivals.link import over_link
 from hwsim.simulation.arrivals.markov_modulated import MarkovModulatedArrivals, ModulatingState
 from hwsim.simulation.arrivals.motion import MotionArrivals
 from hwsim.simulation.arrivals.periodic import Bursts, PeriodicArrivals
@@ -16,4 +17,5 @@ __all__ = [
     "PeriodicArrivals",
     "PoissonArrivals",
     "RecordedArrivals",
+    "over_link",
 ]
