@@ -9,6 +9,7 @@ import numpy as np
 
 from bitmixer.graph import LayerGraph
 from hwsim.accelerator import build_energy_table, build_memory
+from hwsim.config.battery import Battery
 from hwsim.config.profile import DeviceProfile
 from hwsim.config.thermal import AMBIENT, Limits
 from hwsim.cost import CostTable, EnergyTable, Memory, cost_table
@@ -17,11 +18,13 @@ from hwsim.cost.arrays.base import Int64Array
 from hwsim.cost.full_load import full_load_joules_per_cycle
 from hwsim.cost.memory import Buffers, Execution, ShortTransfers
 from hwsim.plant.ambient import Ambient
+from hwsim.plant.battery import KineticBattery
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
 from hwsim.plant.plant import PlantParameters
 from hwsim.plant.power import ELSEWHERE, Leakage, columns_watts
 from hwsim.plant.sensors import Sensor
 from hwsim.plant.shutdown import Restart, Shutdown
+from hwsim.plant.supply import BatteryPack, Gauge
 from hwsim.plant.thermal import ThermalNetwork
 from hwsim.plant.throttling import ThrottlingLaw
 from hwsim.throttling import build_throttling
@@ -82,6 +85,7 @@ class Device:
         bandwidth_counter_picoseconds: Period of the counter of the DRAM's traffic; ``None``: it has none.
         decision: Cost of a decision.
         maximum_junction_celsius: Rated limit.
+        battery: What feeds it; ``None`` on the mains.
     """
 
     name: str
@@ -104,6 +108,7 @@ class Device:
     bandwidth_counter_picoseconds: int | None
     decision: DecisionCost
     maximum_junction_celsius: float
+    battery: BatteryPack | None = None
 
     @property
     def frequencies_hertz(self) -> tuple[int, ...]:
@@ -203,6 +208,21 @@ def build_device(profile: DeviceProfile) -> Device:
             column=columns.index(profile.decision.heats),
         ),
         maximum_junction_celsius=profile.limits.maximum_junction_temperature_celsius.value,
+        battery=None if profile.battery is None else _battery_pack(profile.battery),
+    )
+
+
+def _battery_pack(battery: Battery) -> BatteryPack:
+    return BatteryPack(
+        battery=KineticBattery(
+            capacity_joules=battery.capacity_coulombs.value * battery.nominal_voltage_volts.value,
+            available_share=battery.available_share.value,
+            valve_per_second=battery.valve_rate_per_second.value,
+            charging_efficiency=battery.charging_efficiency.value,
+        ),
+        cut_off=battery.cut_off.value,
+        restart=battery.restart.value,
+        gauge=Gauge(period_picoseconds=battery.gauge.period_picoseconds.value, step=battery.gauge.step.value),
     )
 
 

@@ -1,9 +1,10 @@
-"""Three ledgers of the energy of a run, from separate state, that must agree.
+"""Three ledgers of the energy of a run, four with a battery, from separate state, that must agree.
 
 1. Records: action counts, re-summed from the written layer rows, times the energy table; plus the decisions,
    changes of clock, constant power and leakage that telemetry holds.
 2. Plant: power times time.
 3. Heat: stored in the nodes, gone to ambient (an analytic integral of temperatures), and what warmed no node.
+4. Battery: charge gone from its wells, and what was harvested, less what charging lost.
 """
 
 from __future__ import annotations
@@ -30,15 +31,20 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledgers:
-    """Energy of the whole device over a run, in joules, three times."""
+    """Energy of the whole device over a run, in joules, by each ledger; ``battery_joules`` is ``None`` on the mains."""
 
     records_joules: float
     plant_joules: float
     heat_joules: float
+    battery_joules: float | None = None
+    battery_rounding_joules: float = 0.0
+    """Of the charge held, which outweighs the energy of a short run from a large battery."""
 
     def as_dict(self) -> dict[str, float]:
         """Return the ledgers as JSON holds them."""
-        return asdict(self)
+        given = asdict(self)
+        del given["battery_rounding_joules"]
+        return {name: joules for name, joules in given.items() if joules is not None}
 
     def check(self) -> None:
         """Check that they agree.
@@ -46,20 +52,23 @@ class Ledgers:
         Raises:
             InvariantError: Two differ by more than 1e-9 of the plant's.
         """
-        for name, joules in (("records", self.records_joules), ("heat", self.heat_joules)):
-            if not abs(joules - self.plant_joules) <= TOLERANCE * self.plant_joules:
+        for name, joules in self.as_dict().items():
+            rounding = self.battery_rounding_joules if name == "battery_joules" else 0.0
+            if not abs(joules - self.plant_joules) <= TOLERANCE * self.plant_joules + rounding:
                 raise InvariantError(
-                    f"energy ledgers disagree: {name} {joules!r} J, plant {self.plant_joules!r} J; "
-                    "this is a fault of the simulator, please report the scenario"
+                    f"energy ledgers disagree: {name.removesuffix('_joules')} {joules!r} J, plant "
+                    f"{self.plant_joules!r} J; this is a fault of the simulator, please report the scenario"
                 )
 
 
 def close_ledgers(folder: Path, device: Device, costs: CostTable, plant: Plant) -> Ledgers:
-    """Return the three ledgers of a finished run whose tables are written."""
+    """Return the ledgers of a finished run whose tables are written."""
     return Ledgers(
         records_joules=_dynamic_joules(folder, costs, device) + _other_joules(folder, device),
         plant_joules=plant.plant_energy_joules,
         heat_joules=math.fsum((plant.heat_stored_joules, plant.heat_to_ambient_joules, plant.elsewhere_joules)),
+        battery_joules=None if plant.supply is None else plant.supply.delivered_joules,
+        battery_rounding_joules=0.0 if plant.supply is None else plant.supply.rounding_joules,
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bitmixer.graph import LayerGraph
 from hwsim.errors import RecordsError
 from hwsim.layer_statistics import LayerStatistics, ratio
-from hwsim.plant.shutdown import POWERED, SHUT_DOWN
+from hwsim.plant.shutdown import BROWN_OUT, POWERED, SHUT_DOWN
 from hwsim.realised_bits import MID_FRAME_COLUMNS, mid_frame_switches
 from hwsim.records.store import RunTables, numbers
 
@@ -57,12 +57,14 @@ def summarise(run: RunTables, layers: LayerStatistics, graph: LayerGraph, *, wal
         RecordsError: The tables contradict one another.
     """
     frames, device = _frame_metrics(run), _device_metrics(run)
+    battery = _battery_metrics(run) if "battery" in run.manifest["limits"] else {}
     energy_per_input = ratio(device["energy_joules"], frames["inputs_completed"])
     return {
         "run_id": run.manifest["run_id"],
         "controller": run.manifest["controller"],
         **frames,
         **device,
+        **battery,
         "energy_per_input_joules": energy_per_input,
         "mean_weight_bits": layers.mean_weight_bits,
         "mean_activation_bits": layers.mean_activation_bits,
@@ -167,6 +169,27 @@ def _device_metrics(run: RunTables) -> dict[str, Any]:
 
 def _first_time(time: NDArray[np.int64], when: NDArray[np.bool_]) -> float | None:
     return int(time[when][0]) / PICOSECONDS_PER_SECOND if when.any() else None
+
+
+def _battery_metrics(run: RunTables) -> dict[str, Any]:
+    columns = [
+        "time_picoseconds", "battery_state_of_charge", "battery_drawn_watts", "battery_lost_watts", "harvested_watts",
+        "power_state",
+    ]  # fmt: skip
+    telemetry = run.table("telemetry", columns)
+    time, charge, drawn, lost, harvested, state = (numbers(telemetry.column(name)) for name in columns)
+    before = np.diff(time, prepend=0) / PICOSECONDS_PER_SECOND
+    after = np.diff(time, append=time[-1]) / PICOSECONDS_PER_SECOND
+    empty = state == BROWN_OUT
+    return {
+        "battery_start_state_of_charge": float(charge[0]),
+        "battery_end_state_of_charge": float(charge[-1]),
+        "battery_joules_drawn": float(drawn @ before),
+        "battery_joules_lost": float(lost @ before),
+        "harvested_joules": float(harvested @ before),
+        "battery_empty_seconds": float(after[empty].sum()),
+        "battery_life_seconds": _first_time(time, empty),
+    }
 
 
 def _percentiles(values: NDArray[np.float64], percents: Sequence[int]) -> list[float | None]:

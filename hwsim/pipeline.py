@@ -60,7 +60,7 @@ def run(
     clear(folder)
     recorder = Recorder(
         folder, checkpoint.graph, planned.costs, planned.device.thermal_network.nodes,
-        stream=stream.name, data=stream.data or "",
+        stream=stream.name, data=stream.data or "", battery=planned.device.battery is not None,
     )  # fmt: skip
     simulator = Simulator(
         simulation_setup(planned, VIRTUAL_INPUTS if loaded is None else len(loaded.labels)),

@@ -28,7 +28,14 @@ from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError
 from hwsim.simulation.control import device_view
 from hwsim.simulation.simulator import Setup
-from hwsim.surroundings import build_ambient, build_arrivals, build_fault, build_outages, build_shared_dram
+from hwsim.surroundings import (
+    build_ambient,
+    build_arrivals,
+    build_fault,
+    build_harvest,
+    build_outages,
+    build_shared_dram,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +89,7 @@ def plan(
         scenario = scenario.model_copy(update={"controller": chosen})
     stream = scenario.streams[0]
     device = build_device(profile)
+    _check_battery(scenario, device, path, sets)
     with _blaming(path, sets, ("streams", 0, "network")):
         checkpoint = find_checkpoint(_beside(stream.network, path))
         if scenario.outputs != "none" and checkpoint.weights_sha256 is None:
@@ -155,9 +163,27 @@ def simulation_setup(planned: Plan, available_inputs: int) -> Setup:
         duration_picoseconds=scenario.duration_picoseconds,
         telemetry_picoseconds=scenario.telemetry_period_picoseconds,
         initial_state=scenario.initial_state,
+        initial_state_of_charge=scenario.initial_state_of_charge,
+        harvest=build_harvest(scenario.environment.harvest),
         seed=scenario.seed,
         faults=tuple(map(build_fault, scenario.faults)),
     )
+
+
+def _check_battery(scenario: Scenario, device: Device, path: Path, sets: Sequence[str]) -> None:
+    """Check that scenario and device agree on whether there is a battery.
+
+    Raises:
+        ConfigurationError: They do not.
+    """
+    with _blaming(path, sets, ("initial_state_of_charge",)):
+        if device.battery is None and scenario.initial_state_of_charge is not None:
+            raise ConfigurationError(f"{device.name} has no battery: remove this, or give the profile a battery")
+        if device.battery is not None and scenario.initial_state_of_charge is None:
+            raise ConfigurationError(f"missing: {device.name} has a battery: write for example 0.8")
+    with _blaming(path, sets, ("environment", "harvest")):
+        if device.battery is None and scenario.environment.harvest is not None:
+            raise ConfigurationError(f"{device.name} has no battery to charge: remove this, or give it a battery")
 
 
 def _beside(name: str, scenario_path: Path) -> str:

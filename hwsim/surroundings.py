@@ -1,4 +1,4 @@
-"""What a scenario puts around a device, as the simulation has it: arrivals, ambient, DRAM traffic, sensor faults."""
+"""What a scenario puts around a device, for the simulation: arrivals, ambient, harvest, DRAM traffic, sensor faults."""
 
 from __future__ import annotations
 
@@ -11,34 +11,59 @@ from hwsim.config.units import PICOSECONDS_PER_SECOND
 from hwsim.cost import Memory
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.bandwidth import BackgroundTraffic, OnOffTraffic, SharedDram, SteppedTraffic
+from hwsim.plant.harvest import Harvest
 from hwsim.plant.sensor_faults import FOREVER, FailAndRepair, FailureTimes, FailureWindow, SensorFault
-from hwsim.plant.time_series import PiecewiseLinear, Sine
+from hwsim.plant.time_series import PiecewiseLinear, Sine, TimeSeries
 from hwsim.simulation import arrivals
 
 AMBIENT_TOLERANCE_KELVIN = 1e-3
 """Largest distance between a sine of ambient temperature and the chords that stand for it."""
+HARVEST_TOLERANCE = 1e-3
+"""The same of harvested power, by the sine's amplitude."""
+
+_Moving = (
+    series_sections.PiecewiseLinear[float]
+    | series_sections.Ramp[float]
+    | series_sections.Sine[float, float]
+    | series_sections.SeriesFile
+)
 
 
 def build_ambient(section: series_sections.Ambient) -> Ambient:
     """Return the air around a device."""
+    if isinstance(section, series_sections.ConstantAmbient):
+        return Ambient.constant(section.temperature_celsius)
+    return Ambient(series=_series(section, AMBIENT_TOLERANCE_KELVIN))
+
+
+def build_harvest(section: series_sections.Harvest | None) -> Harvest:
+    """Return what charges a device's battery."""
     match section:
-        case series_sections.ConstantAmbient():
-            return Ambient.constant(section.temperature_celsius)
+        case None:
+            return Harvest.constant(0.0)
+        case series_sections.ConstantHarvest():
+            return Harvest.constant(section.power_watts)
         case series_sections.Sine():
-            sine = Sine(
+            return Harvest(series=_series(section, HARVEST_TOLERANCE * section.amplitude or HARVEST_TOLERANCE))
+        case _:
+            return Harvest(series=_series(section, HARVEST_TOLERANCE))
+
+
+def _series(section: _Moving, tolerance: float) -> TimeSeries:
+    match section:
+        case series_sections.Sine():
+            return Sine(
                 mean=section.mean,
                 amplitude=section.amplitude,
                 period_picoseconds=section.period_picoseconds,
                 peak_picoseconds=section.peak_picoseconds,
-                tolerance=AMBIENT_TOLERANCE_KELVIN,
+                tolerance=tolerance,
             )
-            return Ambient(series=sine)
         case series_sections.Ramp():
             start, end = section.start_picoseconds, section.end_picoseconds
-            points = ((start, section.start_value), (end, section.end_value))
-            return Ambient(series=PiecewiseLinear(points=points))
+            return PiecewiseLinear(points=((start, section.start_value), (end, section.end_value)))
         case _:
-            return Ambient(series=PiecewiseLinear(points=section.points))
+            return PiecewiseLinear(points=section.points)
 
 
 def build_arrivals(section: arrival_sections.Arrivals) -> arrivals.Arrivals:

@@ -22,7 +22,7 @@ from hwsim.config.link import Outages
 from hwsim.config.memory_traffic import MemoryTraffic
 from hwsim.config.packaged import packaged_names
 from hwsim.config.scenario import Environment, Queue, Scenario, Stream
-from hwsim.config.time_series import Ambient
+from hwsim.config.time_series import Ambient, Harvest
 from hwsim.records.store import RunFolder
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -134,7 +134,7 @@ def test_every_key_of_a_recipe_is_explained() -> None:
 
 def test_every_key_of_a_scenario_is_explained() -> None:
     page = (DOCS / "scenarios.md").read_text(encoding="utf-8")
-    kinds = [get_args(get_args(union)[0]) for union in (Arrivals, Ambient, MemoryTraffic, Outages, Fault)]
+    kinds = [get_args(get_args(union)[0]) for union in (Arrivals, Ambient, Harvest, MemoryTraffic, Outages, Fault)]
     sections = [
         Scenario,
         Stream,
@@ -169,3 +169,11 @@ def test_the_page_on_memory_says_what_its_figure_shows(tmp_path: Path) -> None:
     assert f"only images and logits move: {curves['8'][-1]:.2f} MB" in page
     assert curves["8"][-2] == curves["8"][-1] == curves["2"][-1]
     assert all(steady <= cold for steady, cold in zip(curves["4"], curves["4, first frame"], strict=True))
+
+
+def test_the_figure_of_the_battery_is_drawn_from_runs(tmp_path: Path) -> None:
+    for controller in ("static", "static:bits=2"):
+        planned = pipeline.plan("brown_out", controller=controller, sets=["outputs=none", "duration=200 ms"])
+        pipeline.run(planned, tmp_path / controller, figures=False)
+    figure = script("examples/battery.py").draw([RunFolder(folder) for folder in sorted(tmp_path.iterdir())])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["static, 8 bits", "static, 2 bits"]

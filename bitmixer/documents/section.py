@@ -27,7 +27,7 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 
 _UNIT_SUFFIX = re.compile(
     "_(?:picoseconds|hertz|volts|joules|watts|celsius|nanometres|kelvin_per_watt|joules_per_kelvin|per_kelvin|kelvin"
-    "|bits_per_second|bits_per_cycle|elements_per_cycle)$"
+    "|coulombs|per_second|bits_per_second|bits_per_cycle|elements_per_cycle)$"
 )
 _EXPECTED = {
     "string_type": "a text",

@@ -12,6 +12,7 @@ from bitmixer.documents.section import KeyPath, Problem, Section, Text
 from bitmixer.documents.source import Override, replace, validate
 from bitmixer.errors import did_you_mean
 from hwsim.config.arrays import AnyArray
+from hwsim.config.battery import Battery
 from hwsim.config.buffers import Buffers, Execution
 from hwsim.config.energy import ArrayEnergy, Process, energy_problems, priced
 from hwsim.config.extending import read_extended
@@ -177,6 +178,7 @@ class DeviceProfile(Section):
     sensors: Sensors
     decision: Decision
     limits: Limits
+    battery: Battery | None = None
 
     def contradictions(self) -> Iterator[Problem]:
         """Yield unknown heated nodes, actions without energy or never counted, and caps that are no operating point."""

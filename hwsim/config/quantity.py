@@ -134,6 +134,8 @@ ElementsPerCycle = Annotated[int, Measured(dimension=units.LANES, whole=True, ab
 PositiveCount = Annotated[int, Measured(dimension=units.COUNT, whole=True, at_least=1)]
 Count = Annotated[int, Measured(dimension=units.COUNT, whole=True, at_least=0)]
 Whole = Annotated[int, Measured(dimension=units.COUNT, whole=True)]
+PerSecond = Annotated[float, Measured(dimension=units.RATE, above=0)]
+Coulombs = Annotated[float, Measured(dimension=units.CHARGE, above=0)]
 Fraction = Annotated[float, Measured(dimension=units.FRACTION, at_least=0, at_most=1)]
 PositiveFraction = Annotated[float, Measured(dimension=units.FRACTION, above=0, at_most=1)]
 

@@ -21,12 +21,13 @@ from hwsim.config.profile import DeviceProfile, profile_at
 from hwsim.config.quantity import (
     Count,
     PositiveCount,
+    PositiveFraction,
     PositivePicoseconds,
     Quantity,
     Whole,
     written,
 )
-from hwsim.config.time_series import Ambient
+from hwsim.config.time_series import Ambient, Harvest
 from hwsim.errors import ConfigurationError
 
 
@@ -67,10 +68,11 @@ class Queue(Section):
 
 
 class Environment(Section):
-    """What surrounds the device, and what else uses its DRAM."""
+    """What surrounds the device, and what else uses its DRAM; ``harvest`` charges its battery."""
 
     ambient: Ambient
     memory_traffic: MemoryTraffic | None = None
+    harvest: Harvest | None = None
 
 
 class Controller(Section):
@@ -89,6 +91,7 @@ class Scenario(Section):
         duration_picoseconds: Time in which frames arrive; the run then drains.
         seed: Root of every random stream.
         initial_state: Whether the device starts at ambient temperature or as it settles when idle.
+        initial_state_of_charge: Of 1; needed where the device has a battery.
         outputs: Whether predictions are computed after the run, within it, or not at all.
         decisions: Whether a decision binds layers of the frame that runs, or only frames that have not begun.
         telemetry_period_picoseconds: Time between rows of ``telemetry.parquet``.
@@ -105,6 +108,7 @@ class Scenario(Section):
     duration_picoseconds: PositivePicoseconds
     seed: Count = 0
     initial_state: Literal["ambient", "steady_idle"] = "ambient"
+    initial_state_of_charge: PositiveFraction | None = None
     outputs: Literal["lazy", "in_step", "none"] = "lazy"
     decisions: Literal["mid_frame", "frame_boundary"] = "mid_frame"
     telemetry_period_picoseconds: PositivePicoseconds = written("100 ms")

@@ -14,7 +14,16 @@ from pydantic import Field
 
 from bitmixer.documents import Problem, Section, Text
 from hwsim.config.input_file import InputFile
-from hwsim.config.quantity import Celsius, Kelvin, Measured, Picoseconds, PositivePicoseconds, measured, written
+from hwsim.config.quantity import (
+    Celsius,
+    Kelvin,
+    Measured,
+    Picoseconds,
+    PositivePicoseconds,
+    Watts,
+    measured,
+    written,
+)
 from hwsim.config.timed_rows import TIME
 from hwsim.errors import ConfigurationError
 
@@ -35,7 +44,8 @@ class PiecewiseLinear(Section, Generic[Value]):
     def contradictions(self) -> Iterator[Problem]:
         """Yield points that do not begin at 0 s or go back in time."""
         if not self.points or self.points[0][0] != 0:
-            yield Problem(("points",), "must begin at 0 s: write the first point as [0 s, 25 degC]")
+            example = measured(type(self).__pydantic_generic_metadata__["args"][0]).dimension.example
+            yield Problem(("points",), f"must begin at 0 s: write the first point as [0 s, {example}]")
         for position, (before, after) in enumerate(pairwise(self.points), start=1):
             if after[0] <= before[0]:
                 yield Problem(("points", position, 0), "is not later than the point before it: sort the points by time")
@@ -143,3 +153,24 @@ Ambient = Annotated[
     Field(discriminator="kind"),
 ]
 """Temperature of the air around a device."""
+
+
+class ConstantHarvest(Section):
+    """Power that the surroundings give at all times."""
+
+    kind: Literal["constant"]
+    power_watts: Watts
+
+
+class HarvestFile(SeriesFile):
+    """Harvested power that a file tells."""
+
+    measure = measured(Watts)
+    kind: Literal["file"]
+
+
+Harvest = Annotated[
+    ConstantHarvest | PiecewiseLinear[Watts] | Ramp[Watts] | Sine[Watts, Watts] | HarvestFile,
+    Field(discriminator="kind"),
+]
+"""Power that the surroundings give to a device's battery."""

@@ -45,6 +45,8 @@ DATA_RATE = Dimension(name="a data rate", unit="bit/s", units=("bit/s", "MB/s", 
 PORT_WIDTH = Dimension(name="a port width", unit="bit/cycle", units=("bit/cycle", "B/cycle"), example="64 bit/cycle")
 LANES = Dimension(name="a rate of elements", unit="element/cycle", units=("element/cycle",), example="64 element/cycle")
 LENGTH = Dimension(name="a process node", unit="m", units=("nm", "um"), example="45 nm")
+CHARGE = Dimension(name="a charge", unit="A*s", units=("mAh", "Ah"), example="2000 mAh")
+RATE = Dimension(name="a rate", unit="1/s", units=("1/s", "1/h"), example="0.5 1/h")
 COUNT = Dimension(name="a number", unit="", units=(), example="8")
 FRACTION = Dimension(name="a fraction", unit="", units=(), example="0.75")
 
@@ -55,6 +57,8 @@ _PREFIXED: Mapping[str, tuple[int, Mapping[str, int]]] = {
     "J": (1, {"J": 1}),
     "W": (1, {"J": 1, "s": -1}),
     "V": (1, {"V": 1}),
+    "A": (1, {"A": 1}),
+    "Ah": (3600, {"A": 1, "s": 1}),
     "K": (1, {"K": 1}),
     "m": (1, {"m": 1}),
     "bit": (1, {"bit": 1}),

@@ -71,6 +71,7 @@ class Observation:
         wanted: (weight, activation) bits that uncommitted sites will get, by position.
         confidences: Mean top probability of each frame finished since the last observation; empty unless the
             controller needs outputs.
+        state_of_charge: What the battery's gauge read last, of 1; ``None`` on the mains.
     """
 
     time_picoseconds: int
@@ -86,6 +87,7 @@ class Observation:
     wanted: tuple[tuple[int, int], ...]
     confidences: tuple[float, ...]
     free_bandwidth_share: float | None = None
+    state_of_charge: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

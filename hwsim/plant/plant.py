@@ -23,6 +23,7 @@ from hwsim.errors import ConfigurationError, InvariantError
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.power import EnergyLedger, Leakage
+from hwsim.plant.supply import Supply
 from hwsim.plant.thermal import FloatArray, ThermalNetwork
 
 LEAKAGE_STEP_PICOSECONDS = PICOSECONDS_PER_SECOND // 10
@@ -95,12 +96,17 @@ class Plant:
         rise_kelvin: Rise over ambient of each node [n].
         leakage_watts: Mean leakage over the last call of ``advance_to``.
         mean_power_watts: Mean power by column [n + 1] over the same time, leakage included.
+        supply: Battery and harvest that feed the device; ``None`` on the mains.
         is_powered: Whether constant powers and leakage are drawn.
     """
 
-    def __init__(self, parameters: PlantParameters, *, initial_rise_kelvin: FloatArray | None = None) -> None:
+    def __init__(
+        self, parameters: PlantParameters, *, initial_rise_kelvin: FloatArray | None = None,
+        supply: Supply | None = None,
+    ) -> None:  # fmt: skip
         columns = len(parameters.constant_powers_watts)
         self.parameters = parameters
+        self.supply = supply
         self.time_picoseconds = 0
         self.is_powered = True
         self.rise_kelvin = np.zeros(columns - 1) if initial_rise_kelvin is None else initial_rise_kelvin.copy()
@@ -206,10 +212,11 @@ class Plant:
         self.mean_power_watts = energies / seconds
 
     def _cuts(self, end_picoseconds: int) -> list[int]:
-        """Return when leakage or the ambient's slope is to be renewed, and the end."""
+        """Return when leakage, the ambient's slope or the harvest is to be renewed, and the end."""
         renewals = range(self.time_picoseconds + LEAKAGE_STEP_PICOSECONDS, end_picoseconds, LEAKAGE_STEP_PICOSECONDS)
         knots = self.parameters.ambient.knots_between(self.time_picoseconds, end_picoseconds)
-        return [*sorted({*renewals, *knots}), end_picoseconds]
+        steps = self.supply.harvest.steps_between(self.time_picoseconds, end_picoseconds) if self.supply else ()
+        return [*sorted({*renewals, *knots, *steps}), end_picoseconds]
 
     def _take_segments(self) -> tuple[NDArray[np.int64], FloatArray]:
         """Return and forget the recorded segments: durations [m] in picoseconds, powers [m, n + 1]."""
@@ -256,6 +263,8 @@ class Plant:
         self._ledger.drawn.add(float(drawn.sum()))
         self._ledger.elsewhere.add(float(drawn[-1]))
         self._ledger.to_ambient.add(float(lost))
+        if self.supply is not None:
+            self.supply.advance(start, seconds, powers.sum(axis=1) + watts)
         return watts * span
 
     def temperatures_celsius(self) -> FloatArray:
@@ -284,11 +293,13 @@ class Plant:
         return float(capacities @ (self.temperatures_celsius() - self._initial_celsius))
 
     def check_heat_balance(self) -> None:
-        """Check that the energy drawn equals heat stored + to ambient + elsewhere.
+        """Check that the energy drawn equals heat stored + to ambient + elsewhere, and what the supply delivered.
 
         Raises:
             InvariantError: It differs by more than 1e-9 of the energy drawn.
         """
+        if self.supply is not None:
+            self.supply.check_balance()
         held = np.abs(self.temperatures_celsius()) + np.abs(self._initial_celsius)
         capacities = self.parameters.network.capacities_joules_per_kelvin
         self._ledger.check(self.heat_stored_joules, float(capacities @ held))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hwsim.errors import ConfigurationError
 
-ON, BOOTING, SHUT_DOWN = "on", "booting", "shut_down"
+ON, BOOTING, SHUT_DOWN, BROWN_OUT = "on", "booting", "shut_down", "brown_out"
 POWERED = (ON, BOOTING)
 """States in which constant powers and leakage are drawn."""
 
@@ -38,6 +38,11 @@ class Shutdown:
 
     temperature_celsius: float
     restart: Restart | None = None
+
+    @property
+    def boot_picoseconds(self) -> int:
+        """Time from power to frames, whatever the device was off for; 0 where nothing is said of a restart."""
+        return 0 if self.restart is None else self.restart.boot_picoseconds
 
     def __post_init__(self) -> None:
         if self.restart is None:

@@ -15,6 +15,7 @@ from hwsim.config.input_file import COPIES
 from hwsim.config.scenario import resolved
 from hwsim.errors import ConfigurationError
 from hwsim.layer_statistics import LayerStatistics, LayerTotals
+from hwsim.plant.supply import BatteryPack
 
 if TYPE_CHECKING:
     from hwsim.planning import Plan
@@ -82,6 +83,7 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
             "sensor_node": device.thermal_network.nodes[device.sensor_node],
             "maximum_junction_celsius": device.maximum_junction_celsius,
             "trips": [dataclasses.asdict(mark) for mark in device.throttling.marks],
+            **_battery_limits(device.battery),
         },
         "source_sha256": provenance.source_sha256("bitmixer", "hwsim"),
         "versions": provenance.versions(),
@@ -91,6 +93,13 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
     for name, text in planned.documents.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def _battery_limits(pack: BatteryPack | None) -> dict[str, Any]:
+    if pack is None:
+        return {}
+    capacity = {"capacity_joules": pack.battery.capacity_joules, "available_share": pack.battery.available_share}
+    return {"battery": {**capacity, "cut_off": pack.cut_off, "restart": pack.restart}}
 
 
 def write_layer_totals(layers: LayerStatistics, folder: Path) -> None:

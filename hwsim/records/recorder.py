@@ -41,6 +41,7 @@ class Recorder(Observer):
         *,
         stream: str,
         data: str,
+        battery: bool = False,
     ) -> None:
         self._folder = folder
         self._graph = graph
@@ -52,7 +53,7 @@ class Recorder(Observer):
         self._layers: list[LayerExecuted] = []
         self._decisions: list[DecisionTaken] = []
         self._telemetry: list[TelemetrySampled] = []
-        self._telemetry_schema = telemetry_schema(nodes)
+        self._telemetry_schema = telemetry_schema(nodes, battery=battery)
         self._assignments: dict[tuple[Widths, ...], tuple[Widths, ...]] = {}
         self._writer = pq.ParquetWriter(folder / "layers.parquet", LAYERS)
         self.frames: list[FrameEnded] = []
@@ -179,6 +180,7 @@ class Recorder(Observer):
                 event.throttle_reading_celsius, event.frequency_hertz, event.throttle_cap_hertz, event.clock_changes,
                 event.power_watts, event.leakage_watts, event.decisions, event.busy_share, event.queued_frames,
                 self._mean_weight_bits(event.wanted), event.power_state, event.free_bandwidth_share,
+                *(event.battery or ()),
             )
             for event in self._telemetry
         ]  # fmt: skip

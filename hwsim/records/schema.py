@@ -94,8 +94,19 @@ DECISIONS = _table(
 )
 
 
-def telemetry_schema(nodes: tuple[str, ...]) -> pa.Schema:
-    """Return the columns of ``telemetry.parquet`` for a device with these thermal nodes.
+BATTERY_COLUMNS = (
+    ("battery_state_of_charge", pa.float64(), "", "charge of both wells, of 1"),
+    ("battery_available_joules", pa.float64(), "J", "charge that can be drawn at once, at the nominal voltage"),
+    ("battery_bound_joules", pa.float64(), "J", "charge that has to flow to the available well first"),
+    ("battery_reading", pa.float64(), "", "state of charge as the gauge last read it"),
+    ("battery_drawn_watts", pa.float64(), "W", "mean power that the battery gave"),
+    ("battery_lost_watts", pa.float64(), "W", "mean loss of charging"),
+    ("harvested_watts", pa.float64(), "W", "mean harvested power, without what a full battery refused"),
+)
+
+
+def telemetry_schema(nodes: tuple[str, ...], *, battery: bool = False) -> pa.Schema:
+    """Return the columns of ``telemetry.parquet`` for a device with these thermal nodes, and maybe a battery.
 
     Means and sums are over the time since the row before.
     """
@@ -120,6 +131,12 @@ def telemetry_schema(nodes: tuple[str, ...]) -> pa.Schema:
             "bit",
             "mean wanted weight bits, weighted by multiply-accumulates",
         ),
-        ("power_state", pa.string(), "", "on, booting, or why the device is off: shut_down; from this row on"),
+        (
+            "power_state",
+            pa.string(),
+            "",
+            "on, booting, or why the device is off: shut_down, brown_out; from this row on",
+        ),
         ("free_bandwidth_share", pa.float64(), "", "mean share of the DRAM's bandwidth that others left free"),
+        *(BATTERY_COLUMNS if battery else ()),
     )

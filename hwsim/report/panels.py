@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hwsim.metrics import PICOSECONDS_PER_SECOND
+from hwsim.plant.shutdown import BROWN_OUT
 from hwsim.realised_bits import realised_weight_bits
 from hwsim.records.store import RunFolder, numbers
 from hwsim.report.style import BLUE, FAINT, GREEN, INK, ORANGE, SKY, VERMILION, Label, percent
@@ -95,6 +96,28 @@ def draw_queue(axes: Axes, run: RunFolder) -> list[Label]:
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_ylabel("frames\nwaiting")
     return [Label(most, f"at most {most}" if most else "none ever waits", INK)]
+
+
+def draw_battery(axes: Axes, run: RunFolder) -> list[Label]:
+    """Draw how full the battery and its available well are, and when the device was cut off."""
+    limits = run.manifest["limits"]["battery"]
+    time, charge, available, state = telemetry(
+        run, "battery_state_of_charge", "battery_available_joules", "power_state"
+    )
+    filling = available / (limits["available_share"] * limits["capacity_joules"])
+    edges = np.flatnonzero(np.diff((state == BROWN_OUT).astype(np.int8), prepend=0, append=0))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        axes.axvspan(time[start], time[min(end, len(time) - 1)], color=VERMILION, alpha=0.18, linewidth=0)
+    axes.plot(time, 100 * charge, color=BLUE, linewidth=1.2)
+    axes.plot(time, 100 * filling, color=SKY, linewidth=1.2)
+    axes.axhline(100 * limits["cut_off"], color=ORANGE, linewidth=0.9, linestyle="--")
+    axes.set_ylim(0, 105 * max(charge.max(), filling.max(), limits["restart"]))
+    axes.set_ylabel("battery\n(% full)")
+    return [
+        Label(100 * float(charge[-1]), "all charge", BLUE),
+        Label(100 * float(filling[-1]), "available well", SKY),
+        Label(100 * limits["cut_off"], f"cut-off {100 * limits['cut_off']:g} %", ORANGE),
+    ]
 
 
 def draw_misses(axes: Axes, run: RunFolder) -> list[Label]:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from hwsim.layer_statistics import LayerTotals, layer_statistics
 from hwsim.records.store import RunFolder
 from hwsim.report.bits_figure import draw_bit_map
-from hwsim.report.panels import draw_bits, draw_clock, draw_misses, draw_queue, draw_temperature
+from hwsim.report.panels import draw_battery, draw_bits, draw_clock, draw_misses, draw_queue, draw_temperature
 from hwsim.report.style import (
     BLUE,
     GREEN,
@@ -45,8 +45,11 @@ def write_run_figures(run: RunFolder) -> list[Path]:
 
 
 def draw_timeline(run: RunFolder) -> Figure:
-    """Return the device's heat, clock, bits, queue and misses over one axis of time."""
+    """Return the device's heat, clock, battery if it has one, bits, queue and misses over one axis of time."""
     manifest, summary = run.manifest, run.summary
+    panels = {draw_temperature: 2.0, draw_clock: 1.0, draw_bits: 1.2, draw_queue: 0.7, draw_misses: 0.8}
+    if "battery" in manifest["limits"]:
+        panels = {draw_battery: 1.4, **panels}
     figure = titled_figure(
         f"{manifest['network']} under “{manifest['controller']}”: the run over time",
         f"The die peaked at {summary['peak_die_temperature_celsius']:.1f} °C; "
@@ -55,20 +58,20 @@ def draw_timeline(run: RunFolder) -> Figure:
         height_inches=8.2,
     )
     grid = figure.add_gridspec(
-        5,
+        len(panels),
         1,
         left=0.085,
         right=0.825,
         top=0.915,
         bottom=0.06,
         hspace=0.16,
-        height_ratios=(2, 1, 1.2, 0.7, 0.8),
+        height_ratios=list(panels.values()),
     )
     rows: list[Axes] = []
-    for place, draw in enumerate((draw_temperature, draw_clock, draw_bits, draw_queue, draw_misses)):
+    for place, draw in enumerate(panels):
         axes = figure.add_subplot(grid[place], sharex=rows[0] if rows else None)
         label_right(axes, draw(axes, run))
-        axes.tick_params(labelbottom=place == 4)
+        axes.tick_params(labelbottom=place == len(panels) - 1)
         rows.append(axes)
     rows[-1].set_xlabel("time since the start of the run (s)")
     rows[-1].set_xlim(0, summary["simulated_seconds"])

@@ -59,6 +59,15 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Format]]] = {
         "off_seconds": ("time switched off", _scaled("s")),
         "busy_share": ("share of the time that the array worked", _percent),
     },
+    "Battery": {
+        "battery_start_state_of_charge": ("state of charge at the start", _percent),
+        "battery_end_state_of_charge": ("state of charge at the end", _percent),
+        "battery_joules_drawn": ("drawn from the battery", _scaled("J")),
+        "battery_joules_lost": ("lost in charging", _scaled("J")),
+        "harvested_joules": ("harvested", _scaled("J")),
+        "battery_empty_seconds": ("without power, as the battery was empty", _scaled("s")),
+        "battery_life_seconds": ("until the battery was first empty", _scaled("s")),
+    },
     "Bits": {
         "mean_weight_bits": ("mean weight bits, by multiply-accumulates", _scaled("bits")),
         "mean_activation_bits": ("mean activation bits, by multiply-accumulates", _scaled("bits")),
@@ -102,8 +111,9 @@ def print_summary(summary: Mapping[str, Any], *, console: Console | None = None)
         for metric, (what, written) in metrics.items():
             if metric in summary:
                 table.add_row(_written(summary[metric], written), what)
-        console.print()
-        console.print(table)
+        if table.row_count:
+            console.print()
+            console.print(table)
 
 
 def print_comparison(comparison: Comparison, *, console: Console | None = None) -> None:

@@ -42,6 +42,7 @@ class ControlLoop:
         self, environment: simpy.Environment, controller: Controller, device: Device, network: NetworkView,
         accelerator: Accelerator, clock: Clock, plant: Plant, announcer: Announcer, *,
         die_sensor: SensorChannel, read_free_bandwidth: Callable[[], float | None],
+        read_state_of_charge: Callable[[], float | None],
         confidences: Callable[[], tuple[float, ...]],
         generator: np.random.Generator,
     ) -> None:  # fmt: skip
@@ -55,6 +56,7 @@ class ControlLoop:
         self._announcer = announcer
         self._die_sensor = die_sensor
         self._read_free_bandwidth = read_free_bandwidth
+        self._read_state_of_charge = read_state_of_charge
         self._confidences = confidences
         self._generator = generator
         self._starts = 0
@@ -114,6 +116,7 @@ class ControlLoop:
             first_uncommitted=accelerator.first_uncommitted,
             wanted=tuple(accelerator.wanted),
             confidences=self._confidences(),
+            state_of_charge=self._read_state_of_charge(),
         )
         decision, self._state = self._controller.decide(observation, self._state, self._generator)
         self.asked += 1

@@ -75,6 +75,18 @@ class DecisionTaken(NamedTuple):
     reason: str
 
 
+class BatterySampled(NamedTuple):
+    """A look at the battery; means are over the time since the one before."""
+
+    state_of_charge: float
+    available_joules: float
+    bound_joules: float
+    reading: float
+    drawn_watts: float
+    lost_watts: float
+    harvested_watts: float
+
+
 class TelemetrySampled(NamedTuple):
     """A look at the device, regular or as it is switched; means are over the time since the one before."""
 
@@ -94,6 +106,7 @@ class TelemetrySampled(NamedTuple):
     wanted: tuple[Widths, ...]
     power_state: str
     free_bandwidth_share: float
+    battery: BatterySampled | None = None
 
 
 class Observer:

@@ -1,7 +1,8 @@
 """Switching the device off and on again, whatever the cause, and its own protection against heat.
 
-Off, the device draws nothing, the frames that it held are lost and those that come are dropped. Switched on it
-boots: it draws power without taking frames, then clock, throttle and controller begin anew.
+Off, the device draws nothing, the frames that it held are lost and those that come are dropped. It may be off for more
+than one cause, and comes back when none is left. Switched on it boots: it draws power without taking frames, then
+clock, throttle and controller begin anew.
 """
 
 from __future__ import annotations
@@ -23,25 +24,30 @@ class PowerSwitch:
         plant: Draws power or does not.
         shutdown: The protection against heat.
         on_off: Called when the device goes off, before anything is recorded.
+        on_power: Called when it draws power again.
         on_ready: Called when it takes frames again.
         record: Writes a row of telemetry, which brings the plant up to now.
 
     Attributes:
-        state: ``on``, ``booting``, or why it is off (``shut_down``).
+        state: ``on``, ``booting``, or the last cause for which it is off (``shut_down``, ``brown_out``).
+        causes: All for which it is off.
     """
 
     def __init__(
         self, environment: simpy.Environment, plant: Plant, shutdown: Shutdown, *,
-        on_off: Callable[[], None], on_ready: Callable[[], None], record: Callable[[], None],
+        on_off: Callable[[], None], on_power: Callable[[], None], on_ready: Callable[[], None],
+        record: Callable[[], None],
     ) -> None:  # fmt: skip
         self._environment = environment
         self._plant = plant
         self._shutdown = shutdown
         self._on_off = on_off
+        self._on_power = on_power
         self._on_ready = on_ready
         self._record = record
         self._boots = 0
         self.state = ON
+        self.causes: list[str] = []
 
     @property
     def is_on(self) -> bool:
@@ -58,25 +64,33 @@ class PowerSwitch:
         restart = self._shutdown.restart
         if self.is_powered and reading_celsius >= self._shutdown.temperature_celsius:
             self.switch_off(SHUT_DOWN)
-        elif self.state == SHUT_DOWN and restart is not None and reading_celsius <= restart.temperature_celsius:
-            self.switch_on(restart.boot_picoseconds)
+        elif SHUT_DOWN in self.causes and restart is not None and reading_celsius <= restart.temperature_celsius:
+            self.switch_on(SHUT_DOWN)
 
-    def switch_off(self, reason: str) -> None:
-        """Cut the power now; ``reason`` becomes the state."""
+    def switch_off(self, cause: str) -> None:
+        """Cut the power now, or keep it cut for one cause more, which becomes the state."""
         was_on = self.is_on
-        self.state = reason
+        self.causes.append(cause)
+        self.state = cause
         if was_on:
             self._on_off()
         self._record()
         self._plant.switch(powered=False)
 
-    def switch_on(self, boot_picoseconds: int) -> None:
-        """Give power now, and take frames when the device has booted, unless it is switched off before."""
-        self.state = BOOTING
+    def switch_on(self, cause: str) -> None:
+        """Let one cause go; without another, give power, and take frames when the device has booted.
+
+        It does not if it is switched off before.
+        """
+        self.causes.remove(cause)
+        self.state = self.causes[-1] if self.causes else BOOTING
         self._record()
+        if self.causes:
+            return
         self._plant.switch(powered=True)
         self._boots += 1
-        self._environment.process(self._boot(boot_picoseconds, self._boots))
+        self._environment.process(self._boot(self._shutdown.boot_picoseconds, self._boots))
+        self._on_power()
 
     def _boot(self, picoseconds: int, boot: int) -> Generator[simpy.Event, Any, None]:
         yield self._environment.timeout(picoseconds)

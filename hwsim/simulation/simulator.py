@@ -15,10 +15,12 @@ from hwsim.cost import CostTable
 from hwsim.device import Device
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.bandwidth import SharedDram
+from hwsim.plant.harvest import Harvest
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.plant import Plant
 from hwsim.plant.sensor_faults import FailureTimes, FaultState, SensorFault
 from hwsim.plant.sensors import SensorChannel
+from hwsim.plant.supply import Supply
 from hwsim.simulation.accelerator import Accelerator, Frame
 from hwsim.simulation.activity import Activity
 from hwsim.simulation.arrivals import Arrivals, over_link
@@ -26,6 +28,7 @@ from hwsim.simulation.bandwidth import Bandwidth, BandwidthCounter
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.control import ControlLoop
 from hwsim.simulation.events import Announcer, LayerIssued, Observer, TelemetrySampled
+from hwsim.simulation.power_supply import PowerSupply, most_watts
 from hwsim.simulation.power_switch import PowerSwitch
 from hwsim.simulation.randomness import generator
 from hwsim.simulation.schedule import build_schedule
@@ -59,6 +62,8 @@ class Setup:
         initial_state: Whether the device starts at ambient temperature or settled while idle.
         seed: Root of every random stream.
         faults: What goes wrong with the die's temperature sensor.
+        initial_state_of_charge: Of the battery, of 1; only where the device has one.
+        harvest: What charges the battery.
     """
 
     device: Device
@@ -80,6 +85,8 @@ class Setup:
     initial_state: Literal["ambient", "steady_idle"]
     seed: int
     faults: tuple[SensorFault, ...] = ()
+    initial_state_of_charge: float | None = None
+    harvest: Harvest = Harvest.constant(0.0)  # noqa: RUF009 (frozen)
 
 
 class Simulator:
@@ -107,7 +114,10 @@ class Simulator:
         self._announcer = Announcer(observers)
         parameters = device.plant_parameters(setup.costs, setup.ambient)
         rise = parameters.steady_idle_rise() if setup.initial_state == "steady_idle" else None
-        self.plant = Plant(parameters, initial_rise_kelvin=rise)
+        supply = None
+        if device.battery is not None and setup.initial_state_of_charge is not None:
+            supply = Supply(device.battery, state_of_charge=setup.initial_state_of_charge, harvest=setup.harvest)
+        self.plant = Plant(parameters, initial_rise_kelvin=rise, supply=supply)
         self._activity = Activity(self.plant)
         schedule = build_schedule(setup.graph, setup.costs)
         self._accelerator = Accelerator(
@@ -127,8 +137,13 @@ class Simulator:
         )  # fmt: skip
         self._environment.process(self._sense(generator(setup.seed, "sensors")))
         self._power = PowerSwitch(
-            self._environment, self.plant, device.shutdown, on_off=self._went_off, on_ready=self._came_up,
-            record=self._sample_telemetry,
+            self._environment, self.plant, device.shutdown, on_off=self._went_off, on_power=self._got_power,
+            on_ready=self._came_up, record=self._sample_telemetry,
+        )  # fmt: skip
+        self._supply = None if supply is None else PowerSupply(
+            self._environment, self._power, supply,
+            most_watts=most_watts(device, setup.costs, values_save_cycles=array_cycles is not None),
+            synchronise=self._synchronise,
         )  # fmt: skip
         self._throttle = Throttle(
             self._environment, device.throttling, self._clock, self._activity,
@@ -138,8 +153,10 @@ class Simulator:
         self._control = ControlLoop(
             self._environment, setup.controller, device, NetworkView(graph=setup.graph, costs=setup.costs),
             self._accelerator, self._clock, self.plant, self._announcer,
-            die_sensor=self._reported, confidences=confidences,
+            die_sensor=self._reported,
             read_free_bandwidth=lambda: None if counter is None else counter.reading,
+            read_state_of_charge=lambda: None if self._supply is None else self._supply.reading,
+            confidences=confidences,
             generator=generator(setup.seed, "controller"),
         )  # fmt: skip
         self._accelerator.start(self._clock, self._bandwidth)
@@ -215,6 +232,10 @@ class Simulator:
         self._clock.restart(int(self._environment.now))
         self._throttle.asleep = self._control.asleep = True
 
+    def _got_power(self) -> None:
+        if self._supply is not None:
+            self._supply.look_again()
+
     def _came_up(self) -> None:
         self._accelerator.power_on()
         self._throttle.start()
@@ -269,6 +290,7 @@ class Simulator:
             free_bandwidth_share=(share_seconds - interval.share_seconds_before) / seconds
             if seconds
             else self._bandwidth.share,
+            battery=None if self._supply is None else self._supply.sample(),
         )
         self._interval = _Interval(
             asked_before=self._control.asked,
