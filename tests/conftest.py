@@ -1,0 +1,8 @@
+"""No test is timed: hypothesis' deadlines would fail on a busy machine."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
