@@ -53,8 +53,8 @@ class PowerSupply:
     The plant integrates lazily, so the cut-off must be foreseen. What the device can draw is bounded, hence also the
     earliest moment at which the battery can reach its cut-off: there it is looked at again, and so on. Each look
     leaves the same part of the way or less, so that some dozens meet the moment to ``RESOLUTION_SECONDS``. The energy
-    of a controller's decisions and of changes of the clock is outside the bound; it can make the cut-off late by as
-    much as it lasts.
+    of a controller's decisions and of changes of the clock is outside the bound, and what a tiled layer still has to
+    spend as the DRAM becomes free; it can make the cut-off late by as much as it lasts.
 
     Attributes:
         reading: The gauge's last reading of the state of charge.
