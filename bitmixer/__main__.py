@@ -1,17 +1,11 @@
 """``python -m bitmixer``, and the command ``bitmixer``."""
 
-import sys
+from bitmixer.entry import start
 
 
 def main() -> None:
-    """Run the command line; an interrupt, even while modules are loaded, is one line and exit code 130."""
-    try:
-        from bitmixer.cli import main as run
-
-        run()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    """Run the command line."""
+    start("bitmixer.cli")
 
 
 if __name__ == "__main__":
