@@ -146,7 +146,7 @@ def _arms_part(measured: dict[str, Any]) -> str:
     about = "" if done is None else (
         f"Every arm sees the training images {done['training']['epochs']} times, the first "
         f"{arms()[META].float_stages[0].epochs} of them as one shared float network; a step of an arm that switches widths "
-        "trains two assignments, a step of a separate network one. Random: 50 assignments, each layer's widths drawn evenly, on all test "
+        "trains two assignments, a step of a separate network one, of the last arm three. Random: 50 assignments, each layer's widths drawn evenly, on all test "
         "images.\n\n![Accuracy of every arm](../images/bit_mixer_arms.svg)\n\n"
     )  # fmt: skip
     return "## What each part is worth: ResNet-8, width 16\n\n" + about + _table(list(measured.items()))

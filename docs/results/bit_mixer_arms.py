@@ -48,6 +48,12 @@ def _changes(base: Recipe) -> Iterator[tuple[str, dict[str, Any]]]:
     )
     yield "without distillation", {"distillation": {"teacher": "none"}}
     yield "untied", {"tied": False}
+    both_ends = ("highest", "lowest", "random")
+    sandwich = [
+        _stage(base, "activations"),
+        *(_stage(base, name, passes=both_ends) for name in ("weights", "transitions")),
+    ]
+    yield "lowest width in every step too", {"stages": sandwich}
 
 
 def _stage(base: Recipe, name: str, **changes: Any) -> Stage:
