@@ -30,6 +30,8 @@ SEARCH_IMAGES = 2000
 SEPARATE = "separate network, {} bits"
 SEPARATE_BITS = (8, 4, 2)
 NOT_RUN = "not run"
+LEFT_END = 70.0
+"""Least accuracy that the figure has room for, in percent; what lies below is written at its edge."""
 
 
 def collect(runs: Path, *, train: bool) -> None:
@@ -240,10 +242,15 @@ def _draw(measured: dict[str, Any]) -> None:
                 )
                 axes.plot([mean, mean], [row - 0.2, row + 0.2], color=INK, lw=1.5)
             for bits, accuracy in arm["uniform"].items():
+                if 100 * accuracy < LEFT_END:
+                    axes.annotate(f"\N{BLACK LEFT-POINTING TRIANGLE} {bits} bits: {100 * accuracy:.1f}", (LEFT_END, row), (4, 7),
+                                  textcoords="offset points", color=colours[bits], fontsize=7.5)  # fmt: skip
+                    continue
                 axes.plot(100 * accuracy, row, "o", color=colours[bits], ms=6)
                 axes.annotate(
                     bits, (100 * accuracy, row), (0, 6), textcoords="offset points", ha="center", fontsize=7.5
                 )
+        axes.set_xlim(left=LEFT_END)
         axes.set_yticks(range(len(done)), [name for name, _ in done])
         axes.set_ylim(len(done) - 0.4, -0.7)
         axes.set_xlabel("right of 10 000 test images, %")
