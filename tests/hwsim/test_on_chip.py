@@ -274,11 +274,11 @@ def test_predictions_are_the_same_in_step_and_lazily_when_layers_requantise_on_l
 @pytest.mark.parametrize(
     ("kept", "message"),
     [
-        (buffers(100), r"'stem' at w8a8: its smallest weight tile takes 144 bits \(2 x 72\).*buffer 288 bits"),
-        (buffers(1 << 30, 1 << 5), r"'stem' at w8a8: its smallest activation tile takes 384 bits"),
+        (buffers(100), r"'stem' at w8a8: its smallest weight tile takes 18 bytes \(2 x 9\).* at least 36 weight_bytes"),
+        (buffers(1 << 30, 1 << 5), r"'stem' at w8a8: its smallest activation tile takes 18 bytes .* has 4 bytes"),
         (
-            buffers(1 << 30, 1 << 16, 100, halves=1),
-            r"'stem' at w8a8: its smallest output tile takes 256 bits \(1 x 256",
+            buffers(1 << 30, 1 << 16, 24, halves=1),
+            r"'stem' at w8a8: its smallest output tile takes 4 bytes \(1 x 4\)",
         ),
     ],
 )
@@ -304,7 +304,7 @@ def test_a_profile_says_what_is_wrong_with_its_buffers(bursty: str) -> None:
     with pytest.raises(BitmixerError, match=r"buffers\.halves\.value: 3 is out of bounds"):
         pipeline.plan(bursty, sets=[buffered, "profile.buffers.halves.value=3"])
     with pytest.raises(BitmixerError, match="smallest output tile"):
-        pipeline.plan(bursty, sets=[buffered, "profile.buffers.output_bytes={value: 8, source: here}"])
+        pipeline.plan(bursty, sets=[buffered, "profile.buffers.output_bytes={value: 7, source: here}"])
 
 
 def test_the_same_pairs_of_widths_are_searched_once(small_plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,16 +33,17 @@ def cuts(draw: Any) -> Cut:
 
     asked = {
         "inputs": one_of(1, 2), "groups": one_of(1, 2), "channels": one_of(3, 16), "filters": one_of(6, 16),
-        "kernel_height": 3, "kernel_width": 3, "stride_height": 1, "stride_width": 1, "span": 3, "padding": 1,
-        "input_height": 9, "input_width": 9, "output_height": 9, "output_width": 9, "is_dilated": 0,
-        "reads_network_input": 0, "weight_bits": one_of(1, 4, 8), "activation_bits": one_of(2, 8), "kept_planes": 0,
+        "kernel_height": 3, "kernel_width": 3, "stride_height": 1, "stride_width": 1, "span_height": 3,
+        "span_width": 3, "padding_height": 1, "padding_width": 1, "input_height": 9, "input_width": 9,
+        "output_height": 9, "output_width": 9, "is_dilated": 0, "reads_network_input": 0,
+        "weight_bits": one_of(1, 4, 8), "activation_bits": one_of(2, 8), "kept_planes": 0,
         "streamed_planes": one_of(0, 5), "input_bits": one_of(0, 9 * 9 * 16 * 4), "stream_bits": one_of(0, 9 * 9 * 64),
         "copy_bits": one_of(0, 999), "operand_bits": one_of(0, 999), "vector_operations": one_of(0, 9 * 9 * 32),
         "weight_room": 1, "activation_room": 1, "output_room": 1,
     }  # fmt: skip
     tiles = {
         "question": 0, "groups": 1, "filters": one_of(2, 4, 6), "channels": one_of(1, 2, 3), "inputs": 1,
-        "rows": one_of(2, 4, 9), "order": draw(st.integers(0, 5)),
+        "rows": one_of(2, 4, 9), "columns": one_of(4, 9), "order": draw(st.integers(0, 5)),
     }  # fmt: skip
     return Cut(
         asked=Questions(**{name: np.array([value]) for name, value in asked.items()}),

@@ -1,9 +1,9 @@
 """The nest of loops over tiles: which order fetches what how often, and what moves in all.
 
-Loops run over groups, outermost, and in some order over filters (output channels), positions (inputs, and rows within
-an input) and channels (input channels). One tile of weights, one of activations and one of accumulators are on chip
-at a time: what the next tile also needs stays, all else is fetched again. Sums whose channels are not all in yet move
-out and in as accumulators where their tile is left.
+Loops run over groups, outermost, and in some order over filters (output channels), positions (inputs, rows within
+an input, and columns within a row) and channels (input channels). One tile of weights, one of activations and one of
+accumulators are on chip at a time: what the next tile also needs stays, all else is fetched again. Sums whose channels
+are not all in yet move out and in as accumulators where their tile is left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hwsim.cost.arrays.base import Int64Array, ceil_divide
 from hwsim.cost.arrays.flat import Flat
 from hwsim.cost.memory.buffers import Buffers
 from hwsim.cost.memory.dram import ACCUMULATOR_BITS
-from hwsim.cost.memory.tiles import Cut, Sizes, sum_over_tiles
+from hwsim.cost.memory.tiles import OPERAND_LOOPS, Cut, Sizes, sum_over_tiles
 
 Order = tuple[str, str, str]
 
@@ -73,10 +73,10 @@ class Moved(Flat):
 def loop_counts(cut: Cut) -> dict[str, Int64Array]:
     """Return the tiles that each loop of ``ORDERS`` runs over."""
     tiles, asked = cut.tiles, cut.asked
-    rows = cut.row_runs[0].sum(axis=1)
+    bands = cut.row_runs[0].sum(axis=1) * cut.column_runs[0].sum(axis=1)
     return {
         "filters": ceil_divide(asked.filters, tiles.filters),
-        "positions": ceil_divide(asked.inputs, tiles.inputs) * rows,
+        "positions": ceil_divide(asked.inputs, tiles.inputs) * bands,
         "channels": ceil_divide(asked.channels, tiles.channels),
     }
 
@@ -99,22 +99,23 @@ def sweeps(order: Sequence[str], operand: str, counts: dict[str, Int64Array]) ->
 def moved_once(cut: Cut, buffers: Buffers) -> Moved:
     """Return what moves if every tile moves once; ``partial_bits`` are then those of one round."""
     asked, bursts = cut.asked, buffers.whole_bursts
-    outputs = ("groups", "filters", "inputs", "rows")
 
     def results(sizes: Sizes) -> Int64Array:
         stream, copy = (sizes.share(asked, bits) for bits in (asked.stream_bits, asked.copy_bits))
         return bursts(stream) + bursts(copy)
 
-    plane = sum_over_tiles(cut, lambda sizes: bursts(sizes.weights(asked)), over=("groups", "filters", "channels"))
+    plane = sum_over_tiles(cut, lambda sizes: bursts(sizes.weights(asked)), over=OPERAND_LOOPS["weight"])
     return Moved(
         weight_bits=plane * asked.streamed_planes,
         plane_bits=plane,
-        input_bits=sum_over_tiles(
-            cut, lambda sizes: bursts(sizes.input_bits(asked)), over=("groups", "channels", "inputs", "rows")
+        input_bits=sum_over_tiles(cut, lambda sizes: bursts(sizes.input_bits(asked)), over=OPERAND_LOOPS["activation"]),
+        partial_bits=sum_over_tiles(
+            cut, lambda sizes: bursts(sizes.results(asked) * ACCUMULATOR_BITS), over=OPERAND_LOOPS["output"]
         ),
-        partial_bits=sum_over_tiles(cut, lambda sizes: bursts(sizes.results(asked) * ACCUMULATOR_BITS), over=outputs),
-        result_bits=sum_over_tiles(cut, results, over=outputs),
-        operand_bits=sum_over_tiles(cut, lambda sizes: bursts(sizes.share(asked, asked.operand_bits)), over=outputs),
+        result_bits=sum_over_tiles(cut, results, over=OPERAND_LOOPS["output"]),
+        operand_bits=sum_over_tiles(
+            cut, lambda sizes: bursts(sizes.share(asked, asked.operand_bits)), over=OPERAND_LOOPS["output"]
+        ),
     )
 
 

@@ -21,12 +21,12 @@ from hwsim.cost.arrays.flat import Flat
 from hwsim.cost.memory.buffers import Buffers
 from hwsim.cost.memory.dram import ACCUMULATOR_BITS, Memory, Traffic
 from hwsim.cost.memory.nest import ORDERS
-from hwsim.cost.memory.tiles import LOOPS, Cut, Questions, Sizes, compute_cycles
+from hwsim.cost.memory.tiles import LOOPS, OPERAND_LOOPS, Cut, Questions, Sizes, compute_cycles
 
 _DEPTHS = np.array(
     [
-        [0, *(1 + 2 * order.index(loop) for loop in ("filters", "channels")), *(
-            1 + 2 * order.index("positions") + inner for inner in (0, 1)
+        [0, *(1 + 3 * order.index(loop) for loop in ("filters", "channels")), *(
+            1 + 3 * order.index("positions") + inner for inner in (0, 1, 2)
         )]
         for order in ORDERS
     ]
@@ -114,7 +114,7 @@ def pipelined_cycles(
 def edge_cycles(memory: Memory, buffers: Buffers, frequency_hertz: int, cut: Cut) -> Int64Array:
     """Return the cycles before the first tile can start, in which nothing is computed."""
     asked = cut.asked
-    begin = Sizes(**{loop: getattr(cut.tiles, loop) for loop in LOOPS}, input_rows=cut.row_runs[2][:, 0])
+    begin = Sizes.of({loop: (cut.runs(loop)[1][:, 0], cut.runs(loop)[2][:, 0]) for loop in LOOPS})
 
     def first(buffers: Buffers) -> Int64Array:
         planes = _whole(buffers, begin.weights(asked)) * asked.streamed_planes
@@ -181,7 +181,7 @@ class _Places:
 
 def _places(cut: Cut) -> _Places:
     """Return all combinations of kinds of places along the loops, for each tile."""
-    along = [_along(*_loop_runs(cut, loop)) for loop in LOOPS]
+    along = [_along(*cut.runs(loop)) for loop in LOOPS]
     kinds = np.stack([each["kinds"] for each in along])
     combinations = np.prod(kinds, axis=0)
     owner = np.repeat(np.arange(combinations.size), combinations)
@@ -196,18 +196,9 @@ def _places(cut: Cut) -> _Places:
     return _Places(owner=owner, **stacked)
 
 
-def _loop_runs(cut: Cut, loop: str) -> tuple[Int64Array, Int64Array]:
-    """Return [tile, run] the tiles of one size in a row along a loop, and [tile, run, 2] that size."""
-    if loop == "rows":
-        count, results, inputs = cut.row_runs
-        return count, np.stack([results, inputs], axis=2)
-    full, edge = np.divmod(getattr(cut.asked, loop), getattr(cut.tiles, loop))
-    size = np.stack([getattr(cut.tiles, loop), np.maximum(edge, 1)], axis=1)
-    return np.stack([full, (edge > 0).astype(np.int64)], axis=1), np.stack([size, size], axis=2)
-
-
-def _along(count: Int64Array, size: Int64Array) -> dict[str, Int64Array]:
+def _along(count: Int64Array, results: Int64Array, inputs: Int64Array) -> dict[str, Int64Array]:
     """Return the kinds of places along one loop: of every run its first, its last and those between."""
+    size = np.stack([results, inputs], axis=2)
     present = count > 0
     final = present & ~np.roll(np.pad(present, ((0, 0), (0, 1))), -1, axis=1)[:, :-1]
     before, behind = np.roll(size, 1, axis=1), np.roll(size, -1, axis=1)
@@ -264,16 +255,15 @@ def _moved_on(
 
 
 def _sizes(size: Int64Array) -> Sizes:
-    by_loop = dict(zip(LOOPS, size, strict=True))
-    return Sizes(**{loop: each[:, 0] for loop, each in by_loop.items()}, input_rows=by_loop["rows"][:, 1])
+    return Sizes.of({loop: (each[:, 0], each[:, 1]) for loop, each in zip(LOOPS, size, strict=True)})
 
 
 def _whole(buffers: Buffers, bits: Int64Array) -> Int64Array:
     return buffers.whole_bursts(bits)
 
 
-def _any_of(changed: BoolArray, loops: tuple[str, ...]) -> BoolArray:
-    found: BoolArray = np.logical_or.reduce([changed[LOOPS.index(loop)] for loop in loops])
+def _any_of(changed: BoolArray, operand: str) -> BoolArray:
+    found: BoolArray = np.logical_or.reduce([changed[LOOPS.index(loop)] for loop in OPERAND_LOOPS[operand]])
     return found
 
 
@@ -281,9 +271,9 @@ def _fetch(
     buffers: Buffers, sizes: Sizes, asked: Questions, changed: BoolArray, everything: BoolArray, begins: BoolArray
 ) -> Int64Array:
     """Return the bits read for a tile: what changed since the tile before, and sums that go on."""
-    weights = everything | _any_of(changed, ("groups", "filters", "channels"))
-    inputs = everything | _any_of(changed, ("groups", "channels", "inputs", "rows"))
-    partial = ~everything & _any_of(changed, ("groups", "filters", "inputs", "rows")) & ~begins
+    weights = everything | _any_of(changed, "weight")
+    inputs = everything | _any_of(changed, "activation")
+    partial = ~everything & _any_of(changed, "output") & ~begins
     return (
         weights * _whole(buffers, sizes.weights(asked)) * asked.streamed_planes
         + inputs * _whole(buffers, sizes.input_bits(asked))
@@ -295,7 +285,7 @@ def _drain(
     buffers: Buffers, sizes: Sizes, asked: Questions, changed: BoolArray, everything: BoolArray, ends: BoolArray
 ) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Return the bits read and written, and the element operations, as a tile drains; none while its sums go on."""
-    leaves = everything | _any_of(changed, ("groups", "filters", "inputs", "rows"))
+    leaves = everything | _any_of(changed, "output")
     complete = leaves & ends
     written = _whole(buffers, sizes.share(asked, asked.stream_bits)) + _whole(
         buffers, sizes.share(asked, asked.copy_bits)

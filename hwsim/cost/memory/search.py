@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from hwsim.cost.arrays.base import ArrayModel, Int64Array, ceil_divide
-from hwsim.cost.arrays.flat import distinct_rows
+from hwsim.cost.arrays.flat import distinct_rows, halvings
 from hwsim.cost.energy import EnergyTable, Float64Array
 from hwsim.cost.memory.buffers import Buffers
 from hwsim.cost.memory.dram import Memory, Traffic
@@ -31,7 +31,7 @@ from hwsim.cost.memory.tiles import (
     sum_over_tiles,
 )
 
-_CHUNK = 1 << 17
+_CHUNK = 1 << 16
 _LOOK_AHEAD = 4
 """Candidates of a question that are followed at first, those of the lowest bounds; twice as many in every round."""
 
@@ -105,11 +105,13 @@ def _best(machine: Machine, tiles: Tiles, asked: Questions) -> Tiles:
 
 
 def _fitting(cut: Cut, buffers: Buffers) -> Tiles:
-    """Return the tiles that fit; the smallest of a question stands in where none does."""
+    """Return the tiles that fit, columns being cut where no whole row fits; or a question's smallest if none does."""
     tiles = cut.tiles
     fits = np.ones(tiles.question.shape, dtype=np.bool_)
     for bits, room in footprints(cut, buffers).values():
         fits &= bits <= room
+    to_whole_row = halvings(cut.asked.output_width) - halvings(tiles.columns)
+    fits &= (to_whole_row == 0) | ~fits[np.arange(fits.size) + to_whole_row]
     smallest = np.flatnonzero(np.diff(tiles.question, prepend=-1))
     has_one = np.bincount(tiles.question[fits], minlength=tiles.question.max() + 1) > 0
     fits[smallest] |= ~has_one[tiles.question[smallest]]

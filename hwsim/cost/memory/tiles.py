@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,19 @@ from hwsim.cost.arrays.flat import Flat, distinct_rows, halvings
 from hwsim.cost.memory.buffers import Buffers
 from hwsim.cost.memory.dram import ACCUMULATOR_BITS
 
-LOOPS = ("groups", "filters", "channels", "inputs", "rows")
+LOOPS = ("groups", "filters", "channels", "inputs", "rows", "columns")
 """Along which a layer is cut."""
 
+_POSITIONS = LOOPS[3:]
+OPERAND_LOOPS: Mapping[str, tuple[str, ...]] = {
+    "weight": ("groups", "filters", "channels"),
+    "activation": ("groups", "channels", *_POSITIONS),
+    "output": ("groups", "filters", *_POSITIONS),
+}
+"""Operand -> loops that change its tile."""
+
 Runs = tuple[tuple[int, int, int], ...]
-"""Neighbouring tiles of one size: (tiles, rows of results, rows of the input)."""
+"""Neighbouring tiles of one size along an axis of a map: (tiles, lines of results, lines of the input)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +34,7 @@ class Questions(Flat):
     """Layers at their widths. Channels and filters are those of one group.
 
     Attributes:
-        span: Rows that the kernel reaches over, dilation included.
+        span_height: Rows that the kernel reaches over, dilation included; ``span_width``: columns.
         kept_planes: Weight planes that lie on chip.
         streamed_planes: Weight planes that are fetched whenever their tile is.
         input_bits: Bits of one input's map, as it lies in DRAM; 0 where it stays on chip.
@@ -45,8 +53,10 @@ class Questions(Flat):
     kernel_width: Int64Array
     stride_height: Int64Array
     stride_width: Int64Array
-    span: Int64Array
-    padding: Int64Array
+    span_height: Int64Array
+    span_width: Int64Array
+    padding_height: Int64Array
+    padding_width: Int64Array
     input_height: Int64Array
     input_width: Int64Array
     output_height: Int64Array
@@ -74,7 +84,7 @@ class Questions(Flat):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiles(Flat):
-    """Sizes of tiles: several groups, or filters and channels of one; several inputs, or rows of one.
+    """Sizes of tiles: several groups, or filters and channels of one; several inputs, rows of one, or columns of a row.
 
     Attributes:
         question: Whose tiles.
@@ -87,6 +97,7 @@ class Tiles(Flat):
     channels: Int64Array
     inputs: Int64Array
     rows: Int64Array
+    columns: Int64Array
     order: Int64Array
 
 
@@ -99,21 +110,29 @@ class Sizes:
     channels: Int64Array
     inputs: Int64Array
     rows: Int64Array
+    columns: Int64Array
     input_rows: Int64Array
+    input_columns: Int64Array
+
+    @classmethod
+    def of(cls, lines: Mapping[str, tuple[Int64Array, Int64Array]]) -> Sizes:
+        """Return the sizes of tiles from their results' and their input's along each of ``LOOPS``."""
+        own = {loop: each[0] for loop, each in lines.items()}
+        return cls(**own, input_rows=lines["rows"][1], input_columns=lines["columns"][1])
 
     def weights(self, asked: Questions) -> Int64Array:
         """Return the weights of the tile."""
         return self.groups * self.filters * self.channels * asked.kernel_height * asked.kernel_width
 
     def input_bits(self, asked: Questions) -> Int64Array:
-        """Return the bits of its input, rows that the next tile needs too included; 0 where the map is on chip."""
-        elements = self.groups * self.channels * self.inputs * self.input_rows * asked.input_width
+        """Return the bits of its input, what the next tile needs too included; 0 where the map is on chip."""
+        elements = self.groups * self.channels * self.inputs * self.input_rows * self.input_columns
         whole = asked.groups * asked.channels * asked.input_height * asked.input_width
         return ceil_divide(elements * asked.input_bits, whole)
 
     def results(self, asked: Questions) -> Int64Array:
         """Return its results."""
-        return self.groups * self.filters * self.inputs * self.rows * asked.output_width
+        return self.groups * self.filters * self.inputs * self.rows * self.columns
 
     def share(self, asked: Questions, of_input: Int64Array) -> Int64Array:
         """Return its share of what an input's results cause, rounded up."""
@@ -121,9 +140,15 @@ class Sizes:
 
 
 def candidates(asked: Questions) -> Tiles:
-    """Return all tiles that are tried; sizes are powers of two, or whole. Those of a question lie side by side."""
-    rows, filters, channels = map(halvings, (asked.output_height, asked.filters, asked.channels))
-    maps, parts = rows + halvings(asked.inputs) - 1, filters * channels + halvings(asked.groups) - 1
+    """Return all tiles that may be tried; sizes are powers of two, or whole. Those of a question lie side by side.
+
+    Ways to cut a map stand innermost: columns of a row, rows, and whole inputs.
+    """
+    rows, columns, filters, channels = map(
+        halvings, (asked.output_height, asked.output_width, asked.filters, asked.channels)
+    )
+    maps = columns + rows + halvings(asked.inputs) - 2
+    parts = filters * channels + halvings(asked.groups) - 1
     question = np.repeat(np.arange(rows.size), maps * parts)
     begun = np.cumsum(maps * parts) - maps * parts
     part, position = np.divmod(np.arange(question.size) - begun[question], maps[question])
@@ -135,8 +160,9 @@ def candidates(asked: Questions) -> Tiles:
         groups=_powers(np.where(in_group, 0, part - (filters * channels)[question] + 1), mine.groups),
         filters=np.where(in_group, _powers(np.where(in_group, filter_step, 0), mine.filters), mine.filters),
         channels=np.where(in_group, _powers(channel_step, mine.channels), mine.channels),
-        inputs=_powers(np.maximum(position - rows[question] + 1, 0), mine.inputs),
-        rows=_powers(np.minimum(position, rows[question] - 1), mine.output_height),
+        inputs=_powers(np.maximum(position - (columns + rows)[question] + 2, 0), mine.inputs),
+        rows=_powers(np.clip(position - columns[question] + 1, 0, rows[question] - 1), mine.output_height),
+        columns=_powers(np.minimum(position, columns[question] - 1), mine.output_width),
         order=np.zeros_like(question),
     )
 
@@ -169,11 +195,16 @@ class Cut:
     @cached_property
     def row_runs(self) -> tuple[Int64Array, Int64Array, Int64Array]:
         """[row, run] how many tiles of the same rows follow one another, their result rows and input rows."""
-        asked = self.asked
-        columns = (
-            asked.output_height, asked.input_height, asked.span, asked.stride_height, asked.padding, self.tiles.rows,
-        )  # fmt: skip
-        table = np.stack(columns, axis=1)
+        return self._runs_along("height", self.tiles.rows)
+
+    @cached_property
+    def column_runs(self) -> tuple[Int64Array, Int64Array, Int64Array]:
+        """The same of columns."""
+        return self._runs_along("width", self.tiles.columns)
+
+    def _runs_along(self, side: str, size: Int64Array) -> tuple[Int64Array, Int64Array, Int64Array]:
+        names = ("output", "input", "span", "stride", "padding")
+        table = np.stack([*(getattr(self.asked, f"{name}_{side}") for name in names), size], axis=1)
         first, which = distinct_rows(table)
         runs = [_runs(*row) for row in table[first].tolist()]
         longest = max(map(len, runs))
@@ -181,13 +212,23 @@ class Cut:
         count, results, inputs = np.moveaxis(padded, 2, 0)
         return count[which], results[which], inputs[which]
 
+    def runs(self, loop: str) -> tuple[Int64Array, Int64Array, Int64Array]:
+        """Return [row, run] how many tiles of one size follow one another along any loop, and the sizes as above."""
+        if loop in ("rows", "columns"):
+            return self.row_runs if loop == "rows" else self.column_runs
+        size = getattr(self.tiles, loop)
+        full, edge = np.divmod(getattr(self.asked, loop), size)
+        sizes = np.stack([size, np.maximum(edge, 1)], axis=1)
+        return np.stack([full, (edge > 0).astype(np.int64)], axis=1), sizes, sizes
+
     @cached_property
     def largest(self) -> Sizes:
         """The sizes of the largest tile of each row."""
         tiles = self.tiles
         return Sizes(
-            groups=tiles.groups, filters=tiles.filters, channels=tiles.channels, inputs=tiles.inputs, rows=tiles.rows,
+            **{loop: getattr(tiles, loop) for loop in LOOPS},
             input_rows=self.row_runs[2].max(axis=1),
+            input_columns=self.column_runs[2].max(axis=1),
         )  # fmt: skip
 
 
@@ -202,19 +243,19 @@ def footprints(cut: Cut, buffers: Buffers) -> dict[str, tuple[Int64Array, Int64A
 
 
 @lru_cache(maxsize=1 << 14)
-def _runs(output_height: int, input_height: int, span: int, stride: int, padding: int, rows: int) -> Runs:
-    """Cut a map into bands of ``rows`` result rows.
+def _runs(output_size: int, input_size: int, span: int, stride: int, padding: int, lines: int) -> Runs:
+    """Cut an axis of a map into bands of ``lines`` rows or columns of results.
 
-    The first reads from the top, the last to the bottom; each reads on to where the next begins, so that rows which a
-    stride passes over are read too.
+    The first reads from the map's edge, the last to its other edge; each reads on to where the next begins, so that
+    lines which a stride passes over are read too.
     """
     bands: list[list[int]] = []
-    for first in range(0, output_height, rows):
-        behind = min(first + rows, output_height)
-        top = max(first * stride - padding, 0) if first else 0
-        bottom = max((behind - 1) * stride - padding + span, behind * stride - padding)
-        bottom = min(bottom, input_height) if behind < output_height else input_height
-        band = [behind - first, max(bottom - top, 0)]
+    for first in range(0, output_size, lines):
+        behind = min(first + lines, output_size)
+        begin = max(first * stride - padding, 0) if first else 0
+        end = max((behind - 1) * stride - padding + span, behind * stride - padding)
+        end = min(end, input_size) if behind < output_size else input_size
+        band = [behind - first, max(end - begin, 0)]
         if bands and bands[-1][1:] == band:
             bands[-1][0] += 1
         else:
@@ -227,22 +268,31 @@ def sum_over_tiles(cut: Cut, value: Callable[[Sizes], Int64Array], *, over: tupl
 
     ``over`` names some of ``LOOPS``; the others stand at their first tile, which ``value`` must not look at.
     """
-    loops: dict[str, list[tuple[Int64Array, Int64Array, Int64Array]]] = {
-        name: _full_and_edge(getattr(cut.asked, name), getattr(cut.tiles, name)) for name in LOOPS[:-1]
-    }
-    loops["rows"] = list(zip(*(part.T for part in cut.row_runs), strict=True))
     total = np.zeros_like(cut.tiles.groups)
-    for chosen in product(*(loops[name] if name in over else loops[name][:1] for name in loops)):
-        count = np.ones_like(total)
-        for name, (times, _, _) in zip(loops, chosen, strict=True):
-            if name in over:
-                count = count * times
-        if count.any():
-            sizes = Sizes(
-                **{name: size for name, (_, size, _) in zip(loops, chosen, strict=True)}, input_rows=chosen[-1][2]
-            )
-            total += count * value(sizes)
+    runs = {
+        loop: [
+            tuple(map(np.ascontiguousarray, kind)) for kind in zip(*(part.T for part in cut.runs(loop)), strict=True)
+        ]
+        for loop in LOOPS
+    }
+    along = {loop: runs[loop] if loop in over else [(1, *runs[loop][0][1:])] for loop in reversed(LOOPS)}
+    for count, sizes in _kinds(along, np.ones_like(total), {}):
+        total += count * value(sizes)
     return total
+
+
+def _kinds(
+    along: Mapping[str, list[Any]], count: Int64Array, lines: dict[str, tuple[Int64Array, Int64Array]]
+) -> Iterator[tuple[Int64Array, Sizes]]:
+    """Yield how many tiles each row has of each combination of sizes, if any row has one, and these sizes."""
+    if len(lines) == len(along):
+        yield count, Sizes.of(lines)
+        return
+    loop = list(along)[len(lines)]
+    for times, results, inputs in along[loop]:
+        here = count * times
+        if here.any():
+            yield from _kinds(along, here, {**lines, loop: (results, inputs)})
 
 
 def tile_shapes(sizes: Sizes, asked: Questions, inputs: int) -> LayerShapes:
@@ -257,9 +307,9 @@ def tile_shapes(sizes: Sizes, asked: Questions, inputs: int) -> LayerShapes:
         stride_width=asked.stride_width,
         groups=sizes.groups,
         input_height=np.where(sizes.rows == asked.output_height, asked.input_height, sizes.input_rows),
-        input_width=asked.input_width,
+        input_width=np.where(sizes.columns == asked.output_width, asked.input_width, sizes.input_columns),
         output_height=sizes.rows,
-        output_width=asked.output_width,
+        output_width=sizes.columns,
         is_dilated=asked.is_dilated == 1,
         reads_network_input=asked.reads_network_input == 1,
         inputs_per_frame=inputs,
@@ -298,8 +348,3 @@ def action_counts(array: ArrayModel, cut: Cut) -> dict[str, Int64Array]:
 def _powers(exponents: Int64Array, largest: Int64Array) -> Int64Array:
     powers: Int64Array = np.minimum(np.left_shift(1, exponents), largest)
     return powers
-
-
-def _full_and_edge(size: Int64Array, tile: Int64Array) -> list[tuple[Int64Array, Int64Array, Int64Array]]:
-    full, edge = np.divmod(size, tile)
-    return [(full, tile, tile), ((edge > 0).astype(np.int64), np.maximum(edge, 1), edge)]

@@ -123,8 +123,10 @@ def _questions(
         "filters": _column([layer.output_channels // layer.groups for layer in layers]),
         "stride_height": stride[0],
         "stride_width": stride[1],
-        "span": (layer_column(layers, "kernel_height", 3) - 1) * dilation[0] + 1,
-        "padding": padding[0],
+        "span_height": (layer_column(layers, "kernel_height", 3) - 1) * dilation[0] + 1,
+        "span_width": (layer_column(layers, "kernel_width", 3) - 1) * dilation[1] + 1,
+        "padding_height": padding[0],
+        "padding_width": padding[1],
         "is_dilated": _column([layer.dilation != (1, 1) for layer in layers]),
         "reads_network_input": _column([
             layer.kind == "convolution" and NETWORK_INPUT in layer.producers for layer in layers
@@ -164,11 +166,12 @@ def _check_fit(graph: LayerGraph, widths: tuple[int, ...], buffers: Buffers, cut
             layer = graph.layers[row // len(widths) ** 2]
             pair = (int(asked.weight_bits[row]), int(asked.activation_bits[row]))
             if pair in layer.allowed:
-                needed = int(bits[row]) * (1 if buffer == "output" else 2)
+                taken = halves * -(-int(bits[row]) // halves // 8)
+                needed = taken * (1 if buffer == "output" else 2)  # half of the others keeps planes and tensors
                 raise ConfigurationError(
-                    f"site {layer.name!r} at w{pair[0]}a{pair[1]}: its smallest {buffer} tile takes {bits[row]} bits "
-                    f"({halves} x {bits[row] // halves}), and the {buffer} buffer has room for {room[row]}: "
-                    f"give that buffer {needed} bits"
+                    f"site {layer.name!r} at w{pair[0]}a{pair[1]}: its smallest {buffer} tile takes {taken} bytes "
+                    f"({halves} x {taken // halves}), and the {buffer} buffer has {room[row] // 8} bytes free for it: "
+                    f"give at least {needed} {buffer}_bytes"
                 )
 
 

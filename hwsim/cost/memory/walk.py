@@ -15,7 +15,7 @@ from hwsim.cost.arrays.flat import Flat
 from hwsim.cost.memory.buffers import Buffers
 from hwsim.cost.memory.dram import ACCUMULATOR_BITS, Memory, Traffic
 from hwsim.cost.memory.nest import ORDERS
-from hwsim.cost.memory.tiles import LOOPS, Cut, Sizes, compute_cycles
+from hwsim.cost.memory.tiles import LOOPS, OPERAND_LOOPS, Cut, Sizes, compute_cycles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +72,10 @@ def walk(array: ArrayModel, buffers: Buffers, cut: Cut) -> Walk:
     nest = [each for loop in ("groups", *ORDERS[int(cut.tiles.order[0])]) for each in _inside(loop)]
     indices = np.indices([len(along[loop]) for loop in nest]).reshape(len(nest), -1)
     at = dict(zip(nest, indices, strict=True))
-    size = {loop: along[loop][at[loop]] for loop in LOOPS}
-    sizes = Sizes(**{loop: each[:, 0] for loop, each in size.items()}, input_rows=size["rows"][:, 1])
+    sizes = Sizes.of({loop: (along[loop][at[loop], 0], along[loop][at[loop], 1]) for loop in LOOPS})
     asked = cut.asked.take(np.zeros(len(at["rows"]), dtype=np.int64))
 
-    weights = _arrives(at, "groups", "filters", "channels")
-    inputs = _arrives(at, "groups", "inputs", "rows", "channels")
-    outputs = _arrives(at, "groups", "filters", "inputs", "rows")
+    weights, inputs, outputs = (_arrives(at, OPERAND_LOOPS[name]) for name in ("weight", "activation", "output"))
     leaves = np.append(outputs[1:], True)
     complete = leaves & (at["channels"] == len(along["channels"]) - 1)
 
@@ -125,19 +122,15 @@ def remaining_cycles(before: Int64Array, after: Int64Array, done: int) -> int:
 
 def _along(cut: Cut, loop: str) -> Int64Array:
     """Return [tile, 2] the sizes along one loop: results' and input's."""
-    if loop == "rows":
-        count, results, inputs = (part[0] for part in cut.row_runs)
-        return np.repeat(np.stack([results, inputs], axis=1), count, axis=0)
-    total, tile = int(getattr(cut.asked, loop)[0]), int(getattr(cut.tiles, loop)[0])
-    sizes = np.minimum(tile, total - np.arange(0, total, tile))
-    return np.stack([sizes, sizes], axis=1)
+    count, results, inputs = (part[0] for part in cut.runs(loop))
+    return np.repeat(np.stack([results, inputs], axis=1), count, axis=0)
 
 
 def _inside(loop: str) -> tuple[str, ...]:
-    return ("inputs", "rows") if loop == "positions" else (loop,)
+    return ("inputs", "rows", "columns") if loop == "positions" else (loop,)
 
 
-def _arrives(at: dict[str, Int64Array], *loops: str) -> BoolArray:
+def _arrives(at: dict[str, Int64Array], loops: tuple[str, ...]) -> BoolArray:
     """Return where a tile's index along one of ``loops`` is not that of the tile before; the first arrives."""
     changed: BoolArray = np.logical_or.reduce([np.diff(at[loop], prepend=-1) != 0 for loop in loops])
     return changed
