@@ -242,34 +242,35 @@ def cost(
             help="Device or array profile: array, memory, energy, clock [bismo_pynq_z1; bitfusion has its own]."
         ),
     ] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="Array parameter: rows=16.")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Array parameter: rows=16; or a value of the profile: profile.PATH=VALUE."),
+    ] = None,
     total: Annotated[bool, typer.Option("--total", help="Add a last row: the sums over all layers.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the energy of each action.")] = False,
 ) -> None:
-    """Print cycles, traffic and energy per layer as CSV; with --data the least, mean and most cycles of an input."""
+    """Print cycles, traffic, energy, utilisation and seconds per layer as CSV; with --data the cycles of inputs."""
     use_data_root(data_root)
-    from hwsim.pricing import Widths, borrowed, price, with_total
+    from hwsim.pricing import Widths, borrowed, price
 
     widths = Widths(bits=bits, all_widths=all_widths, assignment=assignment)
-    if total and (all_widths or data is not None):
-        raise ConfigurationError(
-            "hwsim cost: --total sums the layers of one assignment: leave --all-widths and --data out"
-        )
+    if total and all_widths:
+        raise ConfigurationError("hwsim cost: --total sums the layers of one assignment: leave --all-widths out")
     if data is not None:
         from hwsim.value_pricing import count_values
 
         if network is None or layers is not None:
             raise ConfigurationError("hwsim cost: --data goes with --network, and not with --layers")
-        counted = count_values(
+        priced = count_values(
             array, network=network, data=data, inputs=inputs, widths=widths, profile=profile, sets=sets or ()
         )
-        print(counted, end="")
-        return
-    priced = price(
-        array, layers=layers, network=network, widths=widths, inputs=inputs, profile=profile, sets=sets or ()
-    )
-    if note := borrowed(array, profile):
-        print(f"note: {note}", file=sys.stderr)
-    print(with_total(priced) if total else priced, end="")
+    else:
+        priced = price(
+            array, layers=layers, network=network, widths=widths, inputs=inputs, profile=profile, sets=sets or ()
+        )
+        if note := borrowed(array, profile):
+            print(f"note: {note}", file=sys.stderr)
+    print(priced.to_json(total=total) if as_json else priced.to_csv(total=total), end="")
 
 
 @app.command()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +15,14 @@ from bitmixer.graph import Layer, LayerGraph
 from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.accelerator import build_accelerator
 from hwsim.config.array_profile import ArrayProfile, load_any_profile
+from hwsim.config.overrides import PROFILE_PREFIX, split_sets
 from hwsim.config.packaged import packaged_names
 from hwsim.config.profile import DeviceProfile
 from hwsim.cost import CostTable, arrays, layer_csv
 from hwsim.cost.arrays import ArrayModel, LayerShapes, SchedulingArray
+from hwsim.cost.arrays.base import utilisation
+from hwsim.cost.energy import EnergyTable
+from hwsim.cost.priced_table import PricedTable
 from hwsim.device import build_device
 from hwsim.errors import ConfigurationError
 
@@ -66,13 +68,13 @@ class Widths:
 def price(
     array: str | None, *, layers: Path | None, network: str | None, widths: Widths, inputs: int, profile: str | None,
     sets: Sequence[str],
-) -> str:  # fmt: skip
-    """Return CSV, one row per layer, or per layer and widths.
+) -> PricedTable:  # fmt: skip
+    """Return one row per layer, or per layer and widths.
 
     The array is that of ``profile`` (a device's or an array's; ``DEFAULT_PROFILE`` if ``None``) unless ``array`` says
-    otherwise; its parameters are the profile's where it is the profile's, changed by ``sets``. An array with buffers,
-    DRAM interface and energies of its own (bitfusion) is priced with them, others with the memory and the energies of
-    the profile. ``inputs`` is for networks.
+    otherwise; its parameters are the profile's where it is the profile's, changed by ``sets``, which also change the
+    profile (``profile.PATH=VALUE``). An array with buffers, DRAM interface and energies of its own (bitfusion) is
+    priced with them, others with the memory and the energies of the profile. ``inputs`` is for networks.
 
     Raises:
         ConfigurationError: Neither or both of table and network, more than one choice of widths or one for a table, an
@@ -80,6 +82,32 @@ def price(
         DocumentError: The profile or the assignment is invalid.
         CheckpointError: The network is unknown.
     """
+    _check_options(layers, network, widths, inputs)
+    loaded, sets = profile_and_parameters(profile, sets)
+    kind = array or loaded.array.kind
+    if isinstance(loaded, ArrayProfile) and kind != loaded.array.kind:
+        raise ConfigurationError(
+            f"profile {loaded.name} is that of an array of kind {loaded.array.kind}: leave --array {kind} out"
+        )
+    model = build_array(kind, loaded, sets)
+    device = build_accelerator(loaded) if isinstance(loaded, ArrayProfile) else build_device(loaded)
+    if isinstance(model, SchedulingArray):
+        is_own = kind == loaded.array.kind
+        if profile is not None and not is_own:
+            raise ConfigurationError(f"array {kind} has its own memory and energies: leave --profile out")
+        return _scheduled(model, layers, network, widths, inputs, device.frequencies_hertz[0] if is_own else None)
+    if layers is not None:
+        return layer_csv.price_layers(
+            layers, array=model, memory=device.memory, energy_table=device.energy_table,
+            frequency_hertz=device.frequencies_hertz[0],
+        )  # fmt: skip
+    assert network is not None
+    graph = find_checkpoint(network).graph
+    costs = dataclasses.replace(device, array=model).cost_table(graph, inputs)
+    return _network_table(costs, list(priced_widths(graph, widths)), model, device.energy_table)
+
+
+def _check_options(layers: Path | None, network: str | None, widths: Widths, inputs: int) -> None:
     if (layers is None) == (network is None):
         raise ConfigurationError("hwsim cost: give either --layers FILE.csv or --network NAME")
     if layers is not None and inputs != 1:
@@ -87,28 +115,19 @@ def price(
     if layers is not None and widths.options:
         raise ConfigurationError(f"hwsim cost: {widths.options[0]} goes with --network: a layer table holds its widths")
     widths.require_one()
-    loaded = load_any_profile(profile or DEFAULT_PROFILE)
-    kind = array or loaded.array.kind
-    if isinstance(loaded, ArrayProfile) and kind != loaded.array.kind:
-        raise ConfigurationError(
-            f"profile {loaded.name} is that of an array of kind {loaded.array.kind}: leave --array {kind} out"
-        )
-    model = build_array(kind, loaded, sets)
-    if isinstance(model, SchedulingArray):
-        if profile is not None and kind != loaded.array.kind:
-            raise ConfigurationError(f"array {kind} has its own memory and energies: leave --profile out")
-        return _scheduled_csv(model, layers, network, widths, inputs)
-    device = build_accelerator(loaded) if isinstance(loaded, ArrayProfile) else build_device(loaded)
-    if layers is not None:
-        priced = layer_csv.price_layers(
-            layers, array=model, memory=device.memory, energy_table=device.energy_table,
-            frequency_hertz=device.frequencies_hertz[0],
-        )  # fmt: skip
-        return layer_csv.to_csv(priced)
-    assert network is not None
-    graph = find_checkpoint(network).graph
-    costs = dataclasses.replace(device, array=model).cost_table(graph, inputs)
-    return _network_csv(costs, list(priced_widths(graph, widths)))
+
+
+def profile_and_parameters(profile: str | None, sets: Sequence[str]) -> tuple[DeviceProfile | ArrayProfile, list[str]]:
+    """Return a profile as ``profile.PATH=VALUE`` among ``sets`` change it, and the others: parameters of its array.
+
+    Raises:
+        ConfigurationError: An item is not ``path=value``, or the profile is unknown.
+        DocumentError: The profile is invalid.
+    """
+    changes = [item for item in sets if item.startswith(PROFILE_PREFIX)]
+    _, overrides = split_sets(changes)
+    found = load_any_profile(DEFAULT_PROFILE if profile is None else profile, overrides)
+    return found, [item for item in sets if item not in changes]
 
 
 def borrowed(array: str | None, profile: str | None) -> str | None:
@@ -121,39 +140,19 @@ def borrowed(array: str | None, profile: str | None) -> str | None:
     return f"array {array} is priced with the memory, clock and energies of profile {DEFAULT_PROFILE}{own}"
 
 
-def with_total(table: str) -> str:
-    """Return CSV with a last row ``total``: the sums of cycles, energies, DRAM and buffer traffic; else left empty."""
-    header, *rows = csv.reader(io.StringIO(table))
-    sums: list[object] = ["total"]
-    for column, cells in list(zip(header, zip(*rows, strict=True), strict=True))[1:]:
-        adds_up = column.startswith("dram_") or "_buffer_" in column or column.endswith(("_cycles", "joules"))
-        sums.append(sum(float(cell) if "joules" in column else int(cell) for cell in cells) if adds_up else "")
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(sums)
-    return table + text.getvalue()
-
-
-def _scheduled_csv(
-    model: SchedulingArray, layers: Path | None, network: str | None, widths: Widths, inputs: int
-) -> str:
+def _scheduled(
+    model: SchedulingArray, layers: Path | None, network: str | None, widths: Widths, inputs: int, hertz: int | None
+) -> PricedTable:
     if layers is not None:
-        return columns_csv(layer_csv.schedule_layers(layers, model))
+        return layer_csv.schedule_layers(layers, model, hertz)
     assert network is not None
     sites = [(layer, own) for layer, own, _ in priced_widths(find_checkpoint(network).graph, widths)]
     weight_bits, activation_bits = np.array([own for _, own in sites], dtype=np.int64).T
     shapes = LayerShapes.of([layer for layer, _ in sites], inputs_per_frame=inputs, trailing_axes=0)
-    found = model.schedule(shapes, weight_bits, activation_bits)
+    found = dict(layer_csv.scheduled(model, shapes, weight_bits, activation_bits, hertz).columns)
+    names = found.pop("layer")
     bits = {"weight_bits": weight_bits.tolist(), "activation_bits": activation_bits.tolist()}
-    return columns_csv({"layer": shapes.names, **bits, **found.columns()})
-
-
-def columns_csv(columns: Mapping[str, Sequence[object]]) -> str:
-    """Return columns by name as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return text.getvalue()
+    return PricedTable(columns={"layer": names, **bits, **found})
 
 
 def build_array(name: str, profile: DeviceProfile | ArrayProfile | None, sets: Sequence[str]) -> ArrayModel:
@@ -189,22 +188,32 @@ def priced_widths(graph: LayerGraph, widths: Widths) -> Iterator[tuple[Layer, Bi
         yield layer, own, own.activation if layer.key_consumer is None else assignment[layer.key_consumer].activation
 
 
-def _network_csv(costs: CostTable, priced: Sequence[tuple[Layer, BitWidths, int]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([
-        "layer", "weight_bits", "activation_bits", "compute_cycles", "total_cycles", "memory_stall_cycles",
-        "dram_bits", "energy_joules",
-    ])  # fmt: skip
-    for layer, widths, following in priced:
-        position = costs.graph.index[layer.name]
-        weight, activation = costs.width_index(widths.weight), costs.width_index(widths.activation)
-        site = (position, weight, activation, costs.width_index(following), 0)
-        compute = int(costs.compute_cycles[position, weight, activation])
-        total = int(costs.total_cycles[(0, *site)])
-        dram = int(costs.dram_read_bits[site] + costs.dram_write_bits[site])
-        writer.writerow([
-            layer.name, widths.weight, widths.activation, compute, total, total - compute, dram,
-            float(costs.energy_joules[site]),
-        ])  # fmt: skip
-    return text.getvalue()
+def _network_table(
+    costs: CostTable, priced: Sequence[tuple[Layer, BitWidths, int]], array: ArrayModel, energy_table: EnergyTable
+) -> PricedTable:
+    position, weight, activation, following = np.array([
+        (costs.graph.index[layer.name], *map(costs.width_index, (*own, after))) for layer, own, after in priced
+    ]).T  # fmt: skip
+    site = (position, weight, activation, following, 0)
+    bits = np.array([own for _, own, _ in priced], dtype=np.int64)
+    compute, total = costs.compute_cycles[position, weight, activation], costs.total_cycles[(0, *site)]
+    macs = costs.inputs_per_frame * np.array([layer.macs for layer, _, _ in priced], dtype=np.int64)
+    columns = {
+        "weight_bits": bits[:, 0],
+        "activation_bits": bits[:, 1],
+        "compute_cycles": compute,
+        "total_cycles": total,
+        "memory_stall_cycles": total - compute,
+        "dram_bits": costs.dram_read_bits[site] + costs.dram_write_bits[site],
+        "energy_joules": costs.energy_joules[site],
+        "utilisation": utilisation(array, macs, compute, *bits.T),
+        "seconds": total / costs.frequencies_hertz[0],
+    }
+    joules = energy_table.joules_by_action({action: count[site] for action, count in costs.counts.items()})
+    return PricedTable(
+        columns={
+            "layer": [layer.name for layer, _, _ in priced],
+            **{name: values.tolist() for name, values in columns.items()},
+        },
+        joules_by_action={action: values.tolist() for action, values in joules.items()},
+    )

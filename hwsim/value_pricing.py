@@ -9,13 +9,13 @@ import numpy as np
 from bitmixer.bitwidths import BitAssignment
 from bitmixer.data import require_shape
 from bitmixer.networks.checkpoint import find_checkpoint
-from hwsim.config.array_profile import load_any_profile
 from hwsim.cost.arrays import ARRAYS, VALUE_ARRAYS, ValueArray
 from hwsim.cost.arrays.base import Int64Array
 from hwsim.cost.arrays.valued import bound_cycles, network_cycles
+from hwsim.cost.priced_table import PricedTable
 from hwsim.errors import ConfigurationError
 from hwsim.outputs import LoadedNetwork
-from hwsim.pricing import Widths, build_array, columns_csv, priced_widths
+from hwsim.pricing import Widths, build_array, priced_widths, profile_and_parameters
 
 BATCH_SIZE = 50
 """Inputs whose operands are held at once."""
@@ -23,8 +23,8 @@ BATCH_SIZE = 50
 
 def count_values(
     array: str | None, *, network: str, data: str, inputs: int, widths: Widths, profile: str | None, sets: Sequence[str]
-) -> str:
-    """Return CSV, one row per layer: the least, mean and most array cycles of an input, beside the bound.
+) -> PricedTable:
+    """Return one row per layer: the least, mean and most array cycles of an input, beside the bound.
 
     Args:
         array: Name of an array whose cycles depend on values; the profile's where not given.
@@ -40,7 +40,9 @@ def count_values(
         DataError: The data is unknown, or does not fit the network.
         CheckpointError: The network is unknown, or has no weights.
     """
-    loaded_profile = None if profile is None else load_any_profile(profile)
+    checkpoint = find_checkpoint(network)
+    require_shape(data, checkpoint.graph.input_shape, checkpoint.name)
+    loaded_profile, parameters = (None, list(sets)) if profile is None else profile_and_parameters(profile, sets)
     array = array or (None if loaded_profile is None else loaded_profile.array.kind)
     if array is None:
         raise ConfigurationError(
@@ -51,12 +53,10 @@ def count_values(
             f"--data: array {array} takes the same cycles whatever the values: leave it out, or choose one of "
             f"{', '.join(VALUE_ARRAYS)}"
         )
-    model: ValueArray = build_array(array, loaded_profile, sets)  # type: ignore[assignment]
+    model: ValueArray = build_array(array, loaded_profile, parameters)  # type: ignore[assignment]
     widths.require_one()
     if widths.all_widths:
         raise ConfigurationError("--data: values flow under one assignment: give --bits or --assignment")
-    checkpoint = find_checkpoint(network)
-    require_shape(data, checkpoint.graph.input_shape, checkpoint.name)
     loaded = LoadedNetwork(checkpoint, data)
     if inputs > len(loaded.labels):
         raise ConfigurationError(f"--inputs {inputs}: the test split of {data} has {len(loaded.labels)} inputs")
@@ -72,9 +72,10 @@ def _cycles(model: ValueArray, loaded: LoadedNetwork, assignment: BitAssignment,
     return np.concatenate(counted, axis=1)
 
 
-def _table(model: ValueArray, loaded: LoadedNetwork, assignment: BitAssignment, cycles: Int64Array) -> str:
+def _table(model: ValueArray, loaded: LoadedNetwork, assignment: BitAssignment, cycles: Int64Array) -> PricedTable:
     layers = loaded.graph.layers
-    return columns_csv({
+    frames = cycles.sum(axis=0)
+    columns = {
         "layer": [layer.name for layer in layers],
         "weight_bits": [assignment[layer.name].weight for layer in layers],
         "activation_bits": [assignment[layer.name].activation for layer in layers],
@@ -82,4 +83,7 @@ def _table(model: ValueArray, loaded: LoadedNetwork, assignment: BitAssignment, 
         "mean_cycles": cycles.mean(axis=1).tolist(),
         "max_cycles": cycles.max(axis=1).tolist(),
         "bound_cycles": [bound_cycles(model, layer, assignment[layer.name]) for layer in layers],
-    })  # fmt: skip
+    }
+    # No input need be the quickest in every layer.
+    whole = {"min_cycles": int(frames.min()), "mean_cycles": float(frames.mean()), "max_cycles": int(frames.max())}
+    return PricedTable(columns=columns, whole=whole)

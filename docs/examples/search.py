@@ -134,10 +134,10 @@ def foretold(network: str, assignment: dict[str, list[int]]) -> tuple[int, float
 
 
 def cost_rows(network: str, widths: Widths) -> list[dict[str, str]]:
-    text = price(
+    table = price(
         "bismo", layers=None, network=network, widths=widths, inputs=INPUTS_PER_FRAME, profile="bismo_pynq_z1", sets=()
     )
-    return list(csv.DictReader(io.StringIO(text)))
+    return list(csv.DictReader(io.StringIO(table.to_csv())))
 
 
 def summed(rows: Any) -> tuple[int, float]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from bitmixer.documents.source import Override, parse
 from hwsim.errors import ConfigurationError
 
-_PROFILE = "profile."
+PROFILE_PREFIX = "profile."
+"""What a path begins with that leads into the profile."""
 
 
 def parse_set(item: str) -> Override:
@@ -31,10 +32,10 @@ def split_sets(sets: Sequence[str]) -> tuple[list[Override], list[Override]]:
         ConfigurationError: An item is not ``path=value``.
     """
     overrides = [parse_set(item) for item in sets]
-    for_scenario = [override for override in overrides if not override.path.startswith(_PROFILE)]
+    for_scenario = [override for override in overrides if not override.path.startswith(PROFILE_PREFIX)]
     for_profile = [
-        Override(override.path.removeprefix(_PROFILE), override.value, override.place)
+        Override(override.path.removeprefix(PROFILE_PREFIX), override.value, override.place)
         for override in overrides
-        if override.path.startswith(_PROFILE)
+        if override.path.startswith(PROFILE_PREFIX)
     ]
     return for_scenario, for_profile

@@ -7,13 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bitmixer.errors import did_you_mean
-from hwsim.cost.arrays.base import Int64Array
+from hwsim.cost.arrays.base import Float64Array, Int64Array
 from hwsim.errors import ConfigurationError
-
-Float64Array = NDArray[np.float64]
 
 ACTIONS: Mapping[str, str] = {
     "array_cycle": "one cycle of the array, occupied or padded (clock tree, control)",
@@ -88,9 +85,16 @@ class EnergyTable:
         """Return counts times table, in the common shape of ``counts``."""
         shape = np.broadcast_shapes(*(count.shape for count in counts.values()))
         total = np.zeros(shape)
-        for action, count in counts.items():
-            total += self.joules_per_action(action) * count
+        for joules in self.joules_by_action(counts).values():
+            total += joules
         return total
+
+    def joules_by_action(self, counts: Mapping[str, Int64Array]) -> dict[str, Float64Array]:
+        """Return the energy of each action."""
+        return {
+            action: np.asarray(self.joules_per_action(action) * count, dtype=np.float64)
+            for action, count in counts.items()
+        }
 
     def node_energy_joules(self, counts: Mapping[str, Int64Array], nodes: Sequence[str]) -> Float64Array:
         """Return counts times table by thermal node, in the common shape of ``counts`` + [node + 1].

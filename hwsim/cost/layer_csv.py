@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,10 +14,11 @@ import numpy as np
 from bitmixer.bitwidths import BitWidths
 from bitmixer.errors import did_you_mean
 from bitmixer.graph import NETWORK_INPUT, Layer
-from hwsim.cost.arrays.base import ArrayModel, Int64Array, LayerShapes
+from hwsim.cost.arrays.base import ArrayModel, Int64Array, LayerShapes, utilisation
 from hwsim.cost.arrays.schedule import SchedulingArray
 from hwsim.cost.energy import EnergyTable
 from hwsim.cost.memory import Memory, Traffic, layer_traffic
+from hwsim.cost.priced_table import PricedTable
 from hwsim.errors import ConfigurationError
 
 MAX_TABLE_BITS = 32
@@ -39,20 +40,9 @@ RESULTS = (
     *("activation_buffer_read_bits", "activation_buffer_write_bits"),
     *("output_buffer_read_bits", "output_buffer_write_bits"),
     *("tile_output_size", "tile_input_channels"),
+    *("utilisation", "seconds"),
 )
 """Columns that simulators add to such tables; they are not read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PricedLayer:
-    """One row of the answer; ``memory_stall_cycles`` = ``total_cycles`` - ``compute_cycles``."""
-
-    layer: str
-    compute_cycles: int
-    total_cycles: int
-    memory_stall_cycles: int
-    dram_bits: int
-    energy_joules: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +82,12 @@ def read_layers(path: Path) -> tuple[Layer, ...]:
 
 def price_layers(
     path: Path, *, array: ArrayModel, memory: Memory, energy_table: EnergyTable, frequency_hertz: int
-) -> list[PricedLayer]:
+) -> PricedTable:
     """Price each layer of the table at ``path`` by itself, for one input.
 
     A bare table says nothing of what lies between layers: weights and input are read once, at the row's
-    bits; outputs are written once, at the row's activation bits; there is no work for the vector unit.
-    Total cycles are max(compute, memory).
+    bits; outputs are written once, at the row's activation bits; there is no work for the vector unit, and no buffer.
+    Total cycles are max(compute, memory), memory stalls what compute does not hide.
 
     Raises:
         ConfigurationError: The file cannot be read, or is not a layer table.
@@ -109,22 +99,23 @@ def price_layers(
     traffic = _bare_traffic(layers, weight_bits, activation_bits)
     total = np.maximum(compute, memory.cycles(traffic, frequency_hertz))
     counts = {**array.action_counts(shapes, weight_bits, activation_bits), "dram_bit": traffic.bits}
-    energy = energy_table.energy_joules(counts)
-    return [
-        PricedLayer(
-            layer=layer.name,
-            compute_cycles=int(compute[position]),
-            total_cycles=int(total[position]),
-            memory_stall_cycles=int(total[position] - compute[position]),
-            dram_bits=int(traffic.bits[position]),
-            energy_joules=float(energy[position]),
-        )
-        for position, layer in enumerate(layers)
-    ]
+    columns = {
+        "compute_cycles": compute,
+        "total_cycles": total,
+        "memory_stall_cycles": total - compute,
+        "dram_bits": traffic.bits,
+        "energy_joules": energy_table.energy_joules(counts),
+        "utilisation": utilisation(array, shapes.macs, compute, weight_bits, activation_bits),
+        "seconds": total / frequency_hertz,
+    }
+    return PricedTable(
+        columns={"layer": shapes.names, **{name: values.tolist() for name, values in columns.items()}},
+        joules_by_action={name: each.tolist() for name, each in energy_table.joules_by_action(counts).items()},
+    )
 
 
-def schedule_layers(path: Path, array: SchedulingArray) -> dict[str, Sequence[object]]:
-    """Return the table of a layer table on an array with its own memory and energies, column by column.
+def schedule_layers(path: Path, array: SchedulingArray, frequency_hertz: int | None) -> PricedTable:
+    """Price a layer table on an array with its own memory and energies; seconds only where its clock is known.
 
     Raises:
         ConfigurationError: The file is not a layer table, or a layer cannot run on the array.
@@ -132,16 +123,24 @@ def schedule_layers(path: Path, array: SchedulingArray) -> dict[str, Sequence[ob
     layers = read_layers(path)
     weight_bits, activation_bits = np.array([layer.allowed[0] for layer in layers], dtype=np.int64).T
     shapes = LayerShapes.of(layers, inputs_per_frame=1, trailing_axes=0)
-    return {"layer": shapes.names, **array.schedule(shapes, weight_bits, activation_bits).columns()}
+    return scheduled(array, shapes, weight_bits, activation_bits, frequency_hertz)
 
 
-def to_csv(priced: Iterable[PricedLayer]) -> str:
-    """Return the rows as CSV, with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(PricedLayer))
-    writer.writerows(map(astuple, priced))
-    return text.getvalue()
+def scheduled(
+    array: SchedulingArray, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array,
+    frequency_hertz: int | None,
+) -> PricedTable:  # fmt: skip
+    """Price layers on an array with its own memory and energies.
+
+    Raises:
+        ConfigurationError: A layer cannot run on the array.
+    """
+    found = array.schedule(shapes, weight_bits, activation_bits)
+    part = utilisation(array, shapes.macs, found.compute_cycles, weight_bits, activation_bits)
+    columns = {"layer": shapes.names, **found.columns(), "utilisation": part.tolist()}
+    if frequency_hertz is not None:
+        columns["seconds"] = (found.total_cycles / frequency_hertz).tolist()
+    return PricedTable(columns=columns)
 
 
 def _bare_traffic(layers: Sequence[Layer], weight_bits: Int64Array, activation_bits: Int64Array) -> Traffic:

@@ -10,8 +10,8 @@ import numpy as np
 from bitmixer.bitwidths import BitWidths
 from bitmixer.errors import did_you_mean
 from bitmixer.graph import LayerGraph
-from hwsim.cost.arrays.base import ArrayModel, Int64Array, layer_column
-from hwsim.cost.energy import ELSEWHERE, EnergyTable, Float64Array
+from hwsim.cost.arrays.base import ArrayModel, Float64Array, Int64Array, layer_column
+from hwsim.cost.energy import ELSEWHERE, EnergyTable
 from hwsim.cost.memory import Buffers, Execution, Memory, Traffic
 from hwsim.cost.memory.execution import Requantise
 from hwsim.cost.memory.planes import planes_needed

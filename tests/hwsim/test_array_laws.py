@@ -14,6 +14,7 @@ from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import Layer
 from hwsim.cost import arrays
 from hwsim.cost.arrays import BrainTta, LayerShapes, Loom, Stripes, Systolic, Unpu
+from hwsim.cost.arrays.base import utilisation
 from hwsim.errors import ConfigurationError
 
 small = st.integers(1, 4)
@@ -173,14 +174,54 @@ def test_actions_fit_into_the_cycles(model: Any, one: Layer, w: int, a: int) -> 
     assert counts["binary_mac"] <= counts["array_cycle"] * grid * planes_per_cycle
 
 
+FULL = [
+    (arrays.Bismo(rows=4, depth=16, columns=2), 16, 4, (2, 1)),
+    (BrainTta(), 96, 32, (1, 1)),
+    (Loom(), 48, 128, (4, 4)),
+    (Stripes(), 48, 256, (4, 4)),
+    (Unpu(), 144, 64, (3, 2)),
+    (arrays.build("loom_values", lanes=16, columns=16, rows=16, tiles=8), 48, 128, (4, 4)),
+    (arrays.build("pragmatic", lanes=16, columns=16, rows=16, tiles=16), 48, 256, (4, 4)),
+    (arrays.build("bitwave", group=8, rows=4, columns=2), 24, 8, (2, 1)),
+    (arrays.build("bitvert", group=8, multipliers=4, rows=4, columns=2), 24, 8, (2, 1)),
+]
+
+
+def part_used(model: arrays.ArrayModel, one: Layer, w: int, a: int) -> float:
+    shapes = LayerShapes.of([one], inputs_per_frame=1, trailing_axes=0)
+    both = np.array([w]), np.array([a])
+    return float(utilisation(model, shapes.macs, model.compute_cycles(shapes, *both), *both)[0])
+
+
+@pytest.mark.parametrize("model", [Systolic(), arrays.BitFusion(), *(each[0] for each in FULL)], ids=lambda m: m.name)
+@given(one=convolutions(), w=st.integers(1, 8), a=st.integers(1, 8))
+def test_no_array_is_used_beyond_its_peak(model: arrays.ArrayModel, one: Layer, w: int, a: int) -> None:
+    assert 0 < part_used(model, one, w, a) <= 1
+
+
+@pytest.mark.parametrize(("model", "channels", "outputs", "positions"), FULL, ids=lambda m: getattr(m, "name", ""))
+@pytest.mark.parametrize(("w", "a"), [(1, 1), (1, 8), (2, 3), (8, 8)])
+def test_a_layer_that_fills_an_array_uses_all_of_it(
+    model: arrays.ArrayModel, channels: int, outputs: int, positions: tuple[int, int], w: int, a: int
+) -> None:
+    down, across = positions
+    full = layer(input_channels=channels, output_channels=outputs, output_height=down, output_width=across,
+                 input_height=down, input_width=across)  # fmt: skip
+    assert part_used(model, full, w, a) == pytest.approx(1)
+
+
 def test_unpu_meets_its_published_peaks() -> None:
     """Lee et al., JSSC 2019: 345.6 GOPS with 16-bit weights and 7372 with one-bit weights, at 200 MHz."""
     unpu = Unpu()
-    assert unpu.peak_operations_per_cycle(16) * 0.2 == pytest.approx(345.6, rel=1e-3)
-    assert unpu.peak_operations_per_cycle(1) * 0.2 == pytest.approx(7372, rel=1e-3)
+
+    def peak(weight_bits: int) -> float:
+        return 2 * float(unpu.peak_macs_per_cycle(np.array(weight_bits), np.array(16)))
+
+    assert peak(16) * 0.2 == pytest.approx(345.6, rel=1e-3)
+    assert peak(1) * 0.2 == pytest.approx(7372, rel=1e-3)
     full = layer(input_channels=144, output_channels=64, output_height=6, output_width=1)
     for w in (1, 2, 16):
-        assert 2 * full.macs / ask(unpu, full, w, 16) == unpu.peak_operations_per_cycle(w)
+        assert 2 * full.macs / ask(unpu, full, w, 16) == peak(w)
 
 
 @pytest.mark.parametrize(

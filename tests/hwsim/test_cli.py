@@ -234,6 +234,47 @@ def test_total_adds_a_last_row(hwsim: Command) -> None:
     assert list(csv.DictReader(io.StringIO(scheduled)))[-1]["layer"] == "total"
 
 
+def test_utilisation_seconds_and_energy_by_action_are_told(hwsim: Command) -> None:
+    ask = "cost", "--network", "resnet8_digits", "--bits", 4
+    told = json.loads(hwsim(*ask, "--json", "--total").out)
+    assert told["layers"][0]["layer"] == "stem"
+    graph = find_checkpoint("resnet8_digits").graph
+    for row in told["layers"]:
+        peak = 8 * 256 * 8 / (row["weight_bits"] * row["activation_bits"])  # binary products of 8 x 8 units, 256 deep
+        assert row["utilisation"] == pytest.approx(graph[row["layer"]].macs / (peak * row["compute_cycles"]))
+        assert row["seconds"] == row["total_cycles"] / 200e6
+        assert sum(row["energy_joules_by_action"].values()) == pytest.approx(row["energy_joules"], rel=1e-12)
+    whole = told["total"]
+    assert whole["seconds"] == pytest.approx(whole["total_cycles"] / 200e6)
+    assert sum(whole["energy_joules_by_action"].values()) == pytest.approx(whole["energy_joules"], rel=1e-12)
+    done = sum(row["utilisation"] * row["compute_cycles"] for row in told["layers"])
+    assert whole["utilisation"] == pytest.approx(done / whole["compute_cycles"])
+    assert "total" not in json.loads(hwsim(*ask, "--json").out)
+
+
+def test_one_number_of_a_profile_is_changed(hwsim: Command) -> None:
+    ask = "cost", "--network", "resnet8_digits", "--profile", "unpu", "--bits", 4, "--json", "--total"
+    plain = json.loads(hwsim(*ask).out)["total"]
+    changed = json.loads(hwsim(*ask, "--set", "profile.clock.value=100 MHz").out)["total"]
+    assert changed["compute_cycles"] == plain["compute_cycles"]
+    assert changed["seconds"] > plain["seconds"]
+    dear = json.loads(hwsim(*ask, "--set", "profile.energy.dram={value: 30 pJ, per: dram_bit, source: mine}").out)
+    parts = dear["total"]["energy_joules_by_action"]
+    assert parts["dram_bit"] == pytest.approx(30e-12 * plain["dram_bits"])
+    hwsim(*ask, "--set", "profile.clok.value=1 GHz").refused("clok", "did you mean 'clock'")
+    hwsim(*ask, "--set", "profile.clock").refused("expected PATH=VALUE")
+
+
+def test_the_total_of_values_is_that_of_whole_inputs(hwsim: Command, one_thread: None) -> None:
+    ask = "cost", "--network", "resnet8_digits", "--data", "digits", "--inputs", "5", "--profile", "pragmatic"
+    *rows, total = priced(hwsim(*ask, "--total"))
+    assert total["layer"] == "total"
+    assert float(total["mean_cycles"]) == pytest.approx(sum(float(row["mean_cycles"]) for row in rows))
+    assert int(total["bound_cycles"]) == sum(int(row["bound_cycles"]) for row in rows)
+    least, most = (sum(int(row[f"{which}_cycles"]) for row in rows) for which in ("min", "max"))
+    assert least < int(total["min_cycles"]) < int(total["max_cycles"]) < most
+
+
 @pytest.mark.parametrize("kind", ["scenario", "profile", "recipe"])
 def test_schema_is_json(hwsim: Command, kind: str) -> None:
     assert json.loads(hwsim("schema", kind).out)["properties"]["schema_version"]["const"] == 1

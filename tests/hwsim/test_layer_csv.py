@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hwsim.cost import EnergyEntry, EnergyTable, Memory
 from hwsim.cost.arrays import Bismo
-from hwsim.cost.layer_csv import PricedLayer, price_layers, read_layers, to_csv
+from hwsim.cost.layer_csv import price_layers, read_layers
+from hwsim.cost.priced_table import PricedTable
 from hwsim.errors import ConfigurationError
 
 HEADER = (
@@ -35,7 +37,11 @@ def table(folder: Path, *lines: str) -> Path:
     return path
 
 
-def priced(path: Path, bandwidth: float = 1600.0) -> list[PricedLayer]:
+def priced(path: Path, bandwidth: float = 1600.0) -> list[dict[str, Any]]:
+    return priced_table(path, bandwidth).rows()
+
+
+def priced_table(path: Path, bandwidth: float = 1600.0) -> PricedTable:
     return price_layers(
         path,
         array=Bismo(rows=4, depth=16, columns=2),
@@ -48,16 +54,20 @@ def priced(path: Path, bandwidth: float = 1600.0) -> list[PricedLayer]:
 def test_convolution_by_hand(tmp_path: Path) -> None:
     """12 tiles x 4 x 2 bits; weights 216 x 4, input 16 x 2, outputs 24 x 2; 8 bits per cycle."""
     dram_bits = 864 + 32 + 48
-    assert priced(table(tmp_path, HEADER, CONVOLUTION)) == [
-        PricedLayer(
-            layer="conv",
-            compute_cycles=96,
-            total_cycles=118,
-            memory_stall_cycles=22,
-            dram_bits=dram_bits,
-            energy_joules=2.0 * 864 * 8 + 8.0 * dram_bits,
-        )
-    ]
+    found = priced_table(table(tmp_path, HEADER, CONVOLUTION))
+    (row,) = found.rows()
+    assert row == {
+        "layer": "conv",
+        "compute_cycles": 96,
+        "total_cycles": 118,
+        "memory_stall_cycles": 22,
+        "dram_bits": dram_bits,
+        "energy_joules": 2.0 * 864 * 8 + 8.0 * dram_bits,
+        "utilisation": 864 * 8 / (96 * 4 * 16 * 2),
+        "seconds": 118 / 200,
+    }
+    assert found.joules_by_action["binary_mac"] == [2.0 * 864 * 8]
+    assert found.joules_by_action["dram_bit"] == [8.0 * dram_bits]
 
 
 def test_rows_do_not_influence_each_other(tmp_path: Path) -> None:
@@ -68,14 +78,14 @@ def test_rows_do_not_influence_each_other(tmp_path: Path) -> None:
 
 def test_memory_does_not_stall_with_plenty_of_bandwidth(tmp_path: Path) -> None:
     (row,) = priced(table(tmp_path, HEADER, CONVOLUTION), bandwidth=1e9)
-    assert (row.total_cycles, row.memory_stall_cycles) == (96, 0)
+    assert (row["total_cycles"], row["memory_stall_cycles"]) == (96, 0)
 
 
 def test_groups_share_out_the_channels(tmp_path: Path) -> None:
     path = table(tmp_path, f"{HEADER},groups", "depthwise,8,8,3,3,1,1,4,4,4,4,1152,8,8,8")
     (layer,) = read_layers(path)
     assert (layer.groups, layer.reduction, layer.weights) == (8, 9, 72)
-    assert priced(path)[0].compute_cycles == 64 * 8 * 1 * 1 * 8
+    assert priced(path)[0]["compute_cycles"] == 64 * 8 * 1 * 1 * 8
 
 
 def test_columns_of_results_and_order_do_not_matter(tmp_path: Path) -> None:
@@ -91,14 +101,15 @@ def test_columns_of_results_and_order_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_csv_round_trip(tmp_path: Path) -> None:
-    rows = priced(table(tmp_path, HEADER, CONVOLUTION, LINEAR))
-    read = list(csv.DictReader(io.StringIO(to_csv(rows))))
+    path = table(tmp_path, HEADER, CONVOLUTION, LINEAR)
+    rows, read = priced(path), list(csv.DictReader(io.StringIO(priced_table(path).to_csv())))
     assert list(read[0]) == [
-        *("layer", "compute_cycles", "total_cycles", "memory_stall_cycles", "dram_bits", "energy_joules")
+        *("layer", "compute_cycles", "total_cycles", "memory_stall_cycles", "dram_bits", "energy_joules"),
+        *("utilisation", "seconds"),
     ]
     assert [row["layer"] for row in read] == ["conv", "fc"]
-    assert [float(row["energy_joules"]) for row in read] == [row.energy_joules for row in rows]
-    assert [int(row["total_cycles"]) for row in read] == [row.total_cycles for row in rows]
+    assert [float(row["energy_joules"]) for row in read] == [row["energy_joules"] for row in rows]
+    assert [int(row["total_cycles"]) for row in read] == [row["total_cycles"] for row in rows]
 
 
 @pytest.mark.parametrize(

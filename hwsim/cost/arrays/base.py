@@ -14,6 +14,7 @@ from bitmixer.graph import NETWORK_INPUT, Layer
 from hwsim.errors import ConfigurationError
 
 Int64Array = NDArray[np.int64]
+Float64Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 
@@ -121,6 +122,10 @@ class ArrayModel(Protocol):
         """Return the cycles for which each layer occupies the array, memory never late."""
         ...
 
+    def peak_macs_per_cycle(self, weight_bits: Int64Array, activation_bits: Int64Array) -> Float64Array:
+        """Return the multiply-accumulates of one cycle with every lane occupied, nothing being skipped."""
+        ...
+
     def action_counts(
         self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
     ) -> Mapping[str, Int64Array]:
@@ -131,6 +136,18 @@ class ArrayModel(Protocol):
 def ceil_divide(dividend: Int64Array, divisor: int | Int64Array) -> Int64Array:
     """Return the quotient of whole numbers, rounded up."""
     return -(-dividend // divisor)
+
+
+def utilisation(
+    array: ArrayModel,
+    macs: Int64Array,
+    compute_cycles: Int64Array,
+    weight_bits: Int64Array,
+    activation_bits: Int64Array,
+) -> Float64Array:
+    """Return which part of the multiply-accumulates that the array could do in these cycles is done."""
+    part: Float64Array = macs / (compute_cycles * array.peak_macs_per_cycle(weight_bits, activation_bits))
+    return part
 
 
 MAX_PARAMETER = 10**9

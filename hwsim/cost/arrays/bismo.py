@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.cost.arrays.base import BIT_ACTIONS, Int64Array, LayerShapes, ceil_divide, check_positive
+import numpy as np
+
+from hwsim.cost.arrays.base import BIT_ACTIONS, Float64Array, Int64Array, LayerShapes, ceil_divide, check_positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +39,9 @@ class Bismo:
     def __post_init__(self) -> None:
         check_positive(self.name, rows=self.rows, depth=self.depth, columns=self.columns)
 
-    @property
-    def peak_binary_operations_per_cycle(self) -> int:
-        """ANDs and additions of one cycle with every lane occupied."""
-        return 2 * self.rows * self.columns * self.depth
+    def peak_macs_per_cycle(self, weight_bits: Int64Array, activation_bits: Int64Array) -> Float64Array:
+        """Return rows * depth * columns / (w * a)."""
+        return np.asarray(self.rows * self.depth * self.columns / (weight_bits * activation_bits), dtype=np.float64)
 
     def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return w * a * groups * ceil(M/Dm) * ceil(K/Dk) * ceil(P/Dn)."""

@@ -8,7 +8,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwsim.cost.arrays.base import BIT_ACTIONS, Int64Array, LayerShapes, ceil_divide, check_bits, check_positive
+from hwsim.cost.arrays.base import (
+    BIT_ACTIONS,
+    Float64Array,
+    Int64Array,
+    LayerShapes,
+    ceil_divide,
+    check_bits,
+    check_positive,
+)
 from hwsim.cost.arrays.bitfusion_tiling import (
     BUFFERS,
     Questions,
@@ -21,7 +29,7 @@ from hwsim.cost.arrays.bitfusion_tiling import (
     orders,
     tile_bits,
 )
-from hwsim.cost.arrays.schedule import Float64Array, Schedule
+from hwsim.cost.arrays.schedule import Schedule
 from hwsim.errors import ConfigurationError
 
 MAX_BITS = 8
@@ -72,6 +80,10 @@ class BitFusion:
         for buffer, size in self._buffer_bytes.items():
             check_positive(self.name, **{f"{buffer}_buffer_bytes": size})
 
+    def peak_macs_per_cycle(self, weight_bits: Int64Array, activation_bits: Int64Array) -> Float64Array:
+        """Return rows * columns fusion units, times the products that each forms."""
+        return np.asarray(self._lanes(weight_bits, activation_bits) * self.columns, dtype=np.float64)
+
     def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return the cycles of the array alone, in the tiles of ``schedule``, whose padding counts.
 
@@ -116,11 +128,16 @@ class BitFusion:
         """Return half of the buffer, as a whole number of bits."""
         return self._buffer_bytes[buffer] * 4
 
+    def _lanes(self, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
+        """Return the input channels at once, more where units fuse for fewer bits."""
+        fused = [MAX_BITS // np.maximum(bits, BRICK_BITS) for bits in (weight_bits, activation_bits)]
+        lanes: Int64Array = self.rows * fused[0] * fused[1]
+        return lanes
+
     def _questions(
         self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array
     ) -> tuple[Int64Array, Int64Array]:
         """Return groups, and the columns of ``Questions`` stacked, all in the shape of the answer."""
-        fused = [MAX_BITS // np.maximum(bits, BRICK_BITS) for bits in (weight_bits, activation_bits)]
         groups, *columns = np.broadcast_arrays(
             shapes.groups,
             np.int64(shapes.inputs_per_frame),
@@ -135,7 +152,7 @@ class BitFusion:
             shapes.reads_network_input.astype(np.int64),
             weight_bits,
             activation_bits,
-            self.rows * fused[0] * fused[1],
+            self._lanes(weight_bits, activation_bits),
             np.int64(self.columns),
         )
         return groups, np.stack(columns)

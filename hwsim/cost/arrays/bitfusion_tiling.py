@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.cost.arrays.base import Int64Array, ceil_divide
+from hwsim.cost.arrays.base import Float64Array, Int64Array, ceil_divide
 from hwsim.cost.arrays.flat import Flat, halvings
-from hwsim.cost.arrays.schedule import Float64Array
 
 ACCUMULATOR_BITS = 32
 

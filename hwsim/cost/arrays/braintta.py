@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwsim.cost.arrays.base import Int64Array, LayerShapes, ceil_divide, check_bits, check_positive
+from hwsim.cost.arrays.base import Float64Array, Int64Array, LayerShapes, ceil_divide, check_bits, check_positive
 from hwsim.errors import ConfigurationError
 
 MODES: Mapping[int, str] = {1: "mac_at_1_bit", 2: "mac_at_2_bits", 8: "mac_at_8_bits"}
@@ -49,9 +49,11 @@ class BrainTta:
                 f"at least {max(MODES)}"
             )
 
-    def peak_operations_per_cycle(self, bits: int) -> int:
-        """Return multiplications and additions of one cycle with every lane occupied, at most 8 bits."""
-        return 2 * self.rows * (self.word_bits // int(_mode(np.int64(bits))))
+    def peak_macs_per_cycle(self, weight_bits: Int64Array, activation_bits: Int64Array) -> Float64Array:
+        """Return rows * (word / mode)."""
+        return np.asarray(
+            self.rows * (self.word_bits // _mode(np.maximum(weight_bits, activation_bits))), dtype=np.float64
+        )
 
     def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return groups * ceil(M/rows) * k * ceil(C/(word/mode)) * P.

@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Protocol, Self, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hwsim.cost.arrays.base import ArrayModel, Int64Array, LayerShapes
-
-Float64Array = NDArray[np.float64]
+from hwsim.cost.arrays.base import ArrayModel, Float64Array, Int64Array, LayerShapes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.cost.arrays.base import Int64Array, LayerShapes, check_bits
+import numpy as np
+
+from hwsim.cost.arrays.base import Float64Array, Int64Array, LayerShapes, check_bits
 from hwsim.cost.arrays.serial_grid import SERIAL_BITS, SerialGrid
 
 
@@ -27,6 +29,12 @@ class Stripes(SerialGrid):
     columns: int = 16
     rows: int = 16
     tiles: int = 16
+
+    def peak_macs_per_cycle(self, weight_bits: Int64Array, activation_bits: Int64Array) -> Float64Array:
+        """Return lanes * columns * filters / a."""
+        return np.asarray(
+            self.lanes * self.columns * self.filters / (activation_bits + 0 * weight_bits), dtype=np.float64
+        )
 
     def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return steps * a; a fully connected layer starts its steps column by column.

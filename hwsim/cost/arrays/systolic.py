@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from bitmixer.errors import did_you_mean
-from hwsim.cost.arrays.base import BIT_ACTIONS, Int64Array, LayerShapes, ceil_divide, check_positive
+from hwsim.cost.arrays.base import BIT_ACTIONS, Float64Array, Int64Array, LayerShapes, ceil_divide, check_positive
 from hwsim.errors import ConfigurationError
 
 Dataflow = Literal["ws", "os"]
@@ -43,6 +43,10 @@ class Systolic:
             known = did_you_mean(str(self.dataflow), get_args(Dataflow))
             raise ConfigurationError(f"array systolic: dataflow = {self.dataflow!r}: {known}")
         check_positive(self.name, rows=self.rows, columns=self.columns)
+
+    def peak_macs_per_cycle(self, weight_bits: Int64Array, activation_bits: Int64Array) -> Float64Array:
+        """Return rows * columns, whatever the bits."""
+        return np.asarray(self.rows * self.columns + 0 * (weight_bits * activation_bits), dtype=np.float64)
 
     def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return folds * cycles of a fold - 1 per group, with P positions and K products per result.

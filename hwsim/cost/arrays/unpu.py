@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwsim.cost.arrays.base import Int64Array, LayerShapes, check_bits
+from hwsim.cost.arrays.base import Float64Array, Int64Array, LayerShapes, check_bits
 from hwsim.cost.arrays.serial_grid import SERIAL_BITS, SerialGrid
 
 INPUTS_PER_TABLE = 3
@@ -38,10 +38,12 @@ class Unpu(SerialGrid):
     rows: int = 16
     tiles: int = 4
 
-    def peak_operations_per_cycle(self, weight_bits: int) -> float:
-        """Return multiplications and additions of one cycle with every lane occupied."""
-        inputs = INPUTS_PER_TABLE_AT_ONE_BIT if weight_bits == 1 else INPUTS_PER_TABLE
-        return 2 * self.lanes * inputs * self.columns * self.filters / weight_bits
+    def peak_macs_per_cycle(self, weight_bits: Int64Array, activation_bits: Int64Array) -> Float64Array:
+        """Return lanes * 3 * columns * filters / w, or lanes * 4 * columns * filters where w is 1."""
+        return np.asarray(
+            self._channels(weight_bits) * self.columns * self.filters / (weight_bits + 0 * activation_bits),
+            dtype=np.float64,
+        )
 
     def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return steps * w, with lanes * 3 input channels per step, or lanes * 4 where w is 1.

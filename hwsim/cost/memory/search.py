@@ -12,9 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from hwsim.cost.arrays.base import ArrayModel, Int64Array, ceil_divide
+from hwsim.cost.arrays.base import ArrayModel, Float64Array, Int64Array, ceil_divide
 from hwsim.cost.arrays.flat import distinct_rows, halvings
-from hwsim.cost.energy import EnergyTable, Float64Array
+from hwsim.cost.energy import EnergyTable
 from hwsim.cost.memory.buffers import Buffers
 from hwsim.cost.memory.dram import Memory, Traffic
 from hwsim.cost.memory.nest import ORDERS, in_order, loop_counts, moved_once

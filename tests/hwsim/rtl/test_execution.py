@@ -97,7 +97,7 @@ def test_a_full_array_reaches_its_peak_in_every_cycle() -> None:
     weights, activations = matrix(np.ones((4, 32)), 2), matrix(np.ones((6, 32)), 3)
     binary_operations = 2 * 2 * 3 * 4 * 32 * 6  # an AND and an addition, per pair of planes and product
     busy = execute(array, weights, activations).cycles - PIPELINE_LATENCY
-    assert binary_operations == busy * array.peak_binary_operations_per_cycle
+    assert binary_operations == busy * 2 * array.peak_macs_per_cycle(np.array(1), np.array(1))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import numpy as np
 
 from bitmixer.graph import Layer
 from bitmixer.operands import SiteOperands
-from hwsim.cost.arrays.base import Int64Array, LayerShapes, check_bits
+from hwsim.cost.arrays.base import Float64Array, Int64Array, LayerShapes, check_bits
 from hwsim.cost.arrays.serial_grid import SERIAL_BITS, SerialGrid
 from hwsim.cost.arrays.valued.base import Integers, check_range, check_shapes
 from hwsim.cost.arrays.valued.windows import Windows, is_depthwise
@@ -47,6 +47,13 @@ class PalletArray(SerialGrid, ABC):
     @abstractmethod
     def step_reads(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> StepReads:
         """Return the bits that a lane reads from buffers in a step that skips nothing."""
+
+    def peak_macs_per_cycle(self, weight_bits: Int64Array, activation_bits: Int64Array) -> Float64Array:
+        """Return lanes * columns * filters, over the cycles of a step that skips nothing."""
+        return np.asarray(
+            self.lanes * self.columns * self.filters / (activation_bits * self.cycles_per_plane(weight_bits)),
+            dtype=np.float64,
+        )
 
     def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return the cycles if every step needs all activation bits: the bound.

@@ -12,7 +12,7 @@ import numpy as np
 
 from bitmixer.graph import Layer
 from bitmixer.operands import SiteOperands
-from hwsim.cost.arrays.base import BIT_ACTIONS, Int64Array, LayerShapes, ceil_divide, check_positive
+from hwsim.cost.arrays.base import BIT_ACTIONS, Float64Array, Int64Array, LayerShapes, ceil_divide, check_positive
 from hwsim.cost.arrays.valued.base import Integers, check_range, check_shapes, split
 
 
@@ -74,6 +74,13 @@ class WeightGroupArray(ABC):
         steps = split(self.group_cycles(groups, operands.widths.weight), 1, self.rows).max(axis=2)
         total = int(steps.sum(dtype=np.int64)) * self._position_steps(layer)
         return np.full(len(operands.activations), total, dtype=np.int64)
+
+    def peak_macs_per_cycle(self, weight_bits: Int64Array, activation_bits: Int64Array) -> Float64Array:
+        """Return group * rows * columns, over the cycles of a group that skips nothing."""
+        return np.asarray(
+            self.group * self.rows * self.columns / self.bound_of_group(weight_bits + 0 * activation_bits),
+            dtype=np.float64,
+        )
 
     def compute_cycles(self, shapes: LayerShapes, weight_bits: Int64Array, activation_bits: Int64Array) -> Int64Array:
         """Return the cycles if every group takes as long as any can: the bound."""
