@@ -219,7 +219,7 @@ def cost(
     array: Annotated[str | None, typer.Option(help="Array model [the profile's].")] = None,
     layers: Annotated[Path | None, typer.Option(help="Layer table (CSV).")] = None,
     network: Annotated[str | None, typer.Option(help="Network, instead of a layer table.")] = None,
-    bits: Annotated[int | None, typer.Option(help="Uniform width for --network [its highest].")] = None,
+    bits: Annotated[int | None, typer.Option(min=1, help="Uniform width for --network [its highest].")] = None,
     all_widths: Annotated[
         bool,
         typer.Option("--all-widths", help="With --network: each layer at each of its widths, as a search takes it."),
@@ -315,6 +315,7 @@ def schema(
     from bitmixer.training.recipe import Recipe
     from hwsim.config.array_profile import ArrayProfile
     from hwsim.config.energy_tables import EnergySources
+    from hwsim.config.extending import KEY
     from hwsim.config.profile import DeviceProfile
     from hwsim.config.scenario import Scenario
     from hwsim.config.schema import json_schema
@@ -328,7 +329,7 @@ def schema(
     }
     if kind not in models:
         raise ConfigurationError(f"unknown document {kind!r}: {did_you_mean(kind, models)}")
-    print(json_schema(models[kind]))
+    print(json_schema(models[kind], extends=KEY if kind in ("profile", "array_profile") else None))
 
 
 @app.command()

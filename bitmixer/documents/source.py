@@ -258,4 +258,5 @@ def nearest_files(path: Path) -> str:
     if not path.parent.is_dir():
         return f"there is no directory {path.parent} either"
     kinds = {path.suffix} if path.suffix not in ("", ".yaml", ".yml") else {".yaml", ".yml"}
-    return did_you_mean(path.name, (file.name for file in path.parent.iterdir() if file.suffix in kinds))
+    names = [file.name for file in path.parent.iterdir() if file.suffix in kinds]
+    return did_you_mean(path.name, names) if names else f"its folder has no {' or '.join(sorted(kinds))} file"

@@ -6,23 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from bitmixer.documents.section import Problem, Section, Text
-from bitmixer.documents.source import Override, load_document
+from bitmixer.documents.source import Override, replace, validate
 from hwsim.config.arrays import AnyArray
+from hwsim.config.buffers import PublishedBuffers
 from hwsim.config.energy import ArrayEnergy, Process, energy_problems, priced
 from hwsim.config.extending import read_extended
-from hwsim.config.packaged import find_any
+from hwsim.config.packaged import find_profile
 from hwsim.config.profile import DeviceProfile, Memory, VectorUnit, profile_at
-from hwsim.config.quantity import Hertz, Nanometres, PositiveCount, Quantity, Volts
+from hwsim.config.quantity import Hertz, Nanometres, Quantity, Volts
+from hwsim.errors import ConfigurationError
 
 _ONLY_DEVICES = frozenset({"operating_points", "thermal", "throttling", "sensors"})
-
-
-class Buffers(Section):
-    """Capacities of the on-chip buffers, in bytes, where they are published."""
-
-    weight_bytes: Quantity[PositiveCount] | None = None
-    activation_bytes: Quantity[PositiveCount] | None = None
-    output_bytes: Quantity[PositiveCount] | None = None
 
 
 class ArrayProfile(Section):
@@ -33,6 +27,7 @@ class ArrayProfile(Section):
         process_node_nanometres: Process of the energies.
         nominal_voltage_volts: Their voltage.
         memory: DRAM beside the array; papers rarely have one, and it is then assumed.
+        buffers: For the reader: arrays are priced without (docs/memory.md).
     """
 
     schema_version: Literal[1]
@@ -45,7 +40,7 @@ class ArrayProfile(Section):
     memory: Memory
     vector_unit: VectorUnit
     energy: Mapping[Text, ArrayEnergy]
-    buffers: Buffers | None = None
+    buffers: PublishedBuffers | None = None
 
     def contradictions(self) -> Iterator[Problem]:
         """Yield actions without energy or never counted, and energies that cannot be scaled."""
@@ -71,7 +66,12 @@ def load_any_profile(name_or_path: str, overrides: Sequence[Override] = ()) -> D
     Raises:
         ConfigurationError: Unknown, unreadable or invalid.
     """
-    path = find_any(("profiles", "profiles/arrays"), "profile", name_or_path)
-    if _ONLY_DEVICES & set(read_extended(path).data):
+    path = find_profile(name_or_path)
+    tree = read_extended(path)
+    if {"entries", "trust"} <= set(tree.data):
+        raise ConfigurationError(f"{path}: an energy table, not a profile: give the profile of a device or an array")
+    if _ONLY_DEVICES & set(tree.data):
         return profile_at(path, overrides)
-    return load_document(path, ArrayProfile, overrides)
+    for override in overrides:
+        replace(tree, override)
+    return validate(tree, ArrayProfile)

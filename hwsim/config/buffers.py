@@ -43,6 +43,14 @@ class Buffers(Section):
     short_transfers: ShortTransfers | None = None
 
 
+class PublishedBuffers(Section):
+    """What a paper says of an array's buffers, as far as it does."""
+
+    weight_bytes: Quantity[PositiveCount] | None = None
+    activation_bytes: Quantity[PositiveCount] | None = None
+    output_bytes: Quantity[PositiveCount] | None = None
+
+
 class Execution(Section):
     """How layers are executed.
 

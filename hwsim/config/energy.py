@@ -20,6 +20,12 @@ else:
     """What may be counted and cost energy."""
 
 
+MOST_JOULES_OF_A_BIT = 1e-9
+"""Of a bit moved, or a product: ours, above ten times DDR2's interface and background (profiles/energy/dram_system)."""
+MOST_JOULES = {"array_cycle": 1e-6}
+"""Of a whole array's cycle: ours, above a million 8-bit multipliers of 45 nm."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """A process node and a supply voltage."""
@@ -84,6 +90,12 @@ def energy_problems(array: AnyArray, energy: Mapping[str, ArrayEnergy], process:
         if entry.per not in counted:
             sentence = f"an array of kind {array.kind} never counts {entry.per!r}: expected one of {', '.join(counted)}"
             yield Problem(("energy", name, "per"), sentence)
+        most = MOST_JOULES.get(entry.per, MOST_JOULES_OF_A_BIT)
+        if entry.value > most:
+            sentence = (
+                f"{entry.text} for one {entry.per}: no more than {most:g} J is plausible; check the unit (pJ, fJ?)"
+            )
+            yield Problem(("energy", name, "value"), sentence)
         try:
             entry.joules(process)
         except ConfigurationError as error:

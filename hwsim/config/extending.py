@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bitmixer.documents import read_tree
 from bitmixer.documents.source import Tree
-from hwsim.config.packaged import find
+from hwsim.config.packaged import find_profile
 from hwsim.errors import ConfigurationError
 
 KEY = "extends"
@@ -15,7 +15,7 @@ KEY = "extends"
 def read_extended(path: Path, *, seen: tuple[Path, ...] = ()) -> Tree:
     """Read a profile; each of its top-level keys takes the place of the one in the profile that it extends.
 
-    ``extends: NAME`` names a packaged profile, or the path of one as seen from this file.
+    ``extends: NAME`` names a packaged profile, of a device or of an array, or the path of one as seen from this file.
 
     Raises:
         DocumentError: One of the files cannot be read.
@@ -26,7 +26,7 @@ def read_extended(path: Path, *, seen: tuple[Path, ...] = ()) -> Tree:
         return tree
     name, place = tree.data.pop(KEY), tree.place((KEY,))
     try:
-        base_path = find("profiles", str(name), beside=path.parent)
+        base_path = find_profile(str(name), beside=path.parent)
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {KEY}: {error}") from None
     if base_path.resolve() in seen or base_path.resolve() == path.resolve():

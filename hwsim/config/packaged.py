@@ -52,17 +52,19 @@ def find(kind: Kind, name_or_path: str, *, beside: Path = Path()) -> Path:
     return directory(kind) / f"{name_or_path}.yaml"
 
 
-def find_any(kinds: Sequence[Kind], what: str, name_or_path: str) -> Path:
+def find_any(kinds: Sequence[Kind], what: str, name_or_path: str, *, beside: Path = Path()) -> Path:
     """Return the file of a packaged name of any of ``kinds``, or the path itself; ``what`` names them together.
 
     Raises:
         ConfigurationError: No packaged one has this name, or nothing is at this path.
     """
+    if not name_or_path.strip():
+        raise ConfigurationError(f"a {what} without a name: name a packaged one, or give the path of a YAML file")
     for kind in kinds:
         if name_or_path in packaged_names(kind):
             return find(kind, name_or_path)
     try:
-        return find(kinds[0], name_or_path)
+        return find(kinds[0], name_or_path, beside=beside)
     except ConfigurationError:
         if Path(name_or_path).suffix or len(Path(name_or_path).parts) > 1:
             raise
@@ -70,3 +72,14 @@ def find_any(kinds: Sequence[Kind], what: str, name_or_path: str) -> Path:
         raise ConfigurationError(
             f"no packaged {what} {name_or_path!r}: {hint}; or give the path of a YAML file"
         ) from None
+
+
+def find_profile(name_or_path: str, *, beside: Path = Path()) -> Path:
+    """Return the file of a packaged profile, of a device or of an array, or the path itself.
+
+    Raises:
+        ConfigurationError: No profile has this name, or nothing is at this path.
+    """
+    if name_or_path in packaged_names("profiles/energy") and name_or_path not in packaged_names("profiles/arrays"):
+        raise ConfigurationError(f"{name_or_path} is an energy table, not a profile: hwsim profiles lists the profiles")
+    return find_any(("profiles", "profiles/arrays"), "profile", name_or_path, beside=beside)

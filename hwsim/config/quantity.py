@@ -197,7 +197,9 @@ class Quantity(Section, Generic[Number]):
             )
         if self.assumption is not None and self.range is None:
             yield Problem((), f"an assumption without a range: add range: [low, high] around {self.text}")
-        if self.range is not None and not self.range[0] <= self.value <= self.range[1]:
+        if self.range is not None and self.range[0] > self.range[1]:
+            yield Problem(("range",), f"{self.range_text} runs backwards: write the lowest plausible value first")
+        elif self.range is not None and not self.range[0] <= self.value <= self.range[1]:
             yield Problem(
                 ("value",),
                 f"{self.text} lies outside of {self.range_text}: correct it, or widen its range beside it",

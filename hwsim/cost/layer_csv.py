@@ -77,7 +77,14 @@ def read_layers(path: Path) -> tuple[Layer, ...]:
     Raises:
         ConfigurationError: The file cannot be read, or is not such a table; says ``file:line:column``.
     """
-    return tuple(_layer(row, is_first=position == 0) for position, row in enumerate(_rows(path)))
+    layers: dict[str, Layer] = {}
+    lines: dict[str, int] = {}
+    for row in _rows(path):
+        layer = _layer(row, is_first=not layers)
+        if layer.name in layers:
+            row.fail("layer", f"{layer.name!r} is already on line {lines[layer.name]}: give each row its own name")
+        layers[layer.name], lines[layer.name] = layer, row.line
+    return tuple(layers.values())
 
 
 def price_layers(
@@ -183,6 +190,9 @@ def _rows(path: Path) -> list[_Row]:
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
     known = {*REQUIRED, *OPTIONAL, *RESULTS}
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and mark in header[0]:
+            raise ConfigurationError(f"{path}:1:1: columns are separated by {name}: separate them by commas")
     position = 1
     for index, name in enumerate(header):
         if name not in known:

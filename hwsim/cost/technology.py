@@ -70,8 +70,10 @@ def scale(joules: float, *, from_node: int, from_voltage: float, to_node: int, t
     It is for logic: small SRAM shrinks less, and DRAM and its interface not at all (docs/energy.md).
 
     Raises:
-        ConfigurationError: A node or a voltage lies outside of the law's range.
+        ConfigurationError: A node or a voltage lies outside of the law's range, or the energy is not a number from 0.
     """
+    if not (math.isfinite(joules) and joules >= 0):
+        raise ConfigurationError(f"{joules!r} joules cannot be scaled: expected a finite number, 0 or more")
     factor = gate_energy(to_node, to_voltage) / gate_energy(from_node, from_voltage)
     doubt = max(from_node, to_node) / min(from_node, to_node)
     scaled = joules * factor

@@ -49,6 +49,9 @@ class Configuration:
 
 USED = tuple(field.name for field in fields(Configuration))
 
+COLDEST_KELVIN = 150.0
+"""No packaged chip is colder; degrees Celsius are taken for kelvin below it."""
+
 ONLY = {
     "model_type": ("block", "the grid model is not built"),
     "model_secondary": ("0", "the path through the board exists in the grid model only, which is not built"),
@@ -98,6 +101,12 @@ def load_configuration(file: Path) -> Configuration:
     if missing:
         raise ConfigurationError(f"{file}: missing {', '.join(missing)}: add a line for each, in SI units and kelvin")
     values = {name: given[name].number(f"-{name}", above=0.0) for name in USED}
+    for name in ("ambient", "init_temp"):
+        if values[name] < COLDEST_KELVIN:
+            raise given[name].error(
+                f"-{name} {values[name]:g} is in kelvin, and below {COLDEST_KELVIN:g} K: if it is in degrees Celsius, "
+                f"write {values[name] + 273.15:g}"
+            )
     if values["s_spreader"] >= values["s_sink"]:
         raise given["s_spreader"].error(
             f"-s_spreader {values['s_spreader']:g} is not smaller than -s_sink {values['s_sink']:g}: shrink it"

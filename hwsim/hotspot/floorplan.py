@@ -90,7 +90,8 @@ def load_floorplan(file: Path) -> Floorplan:
     """Read a floorplan.
 
     Raises:
-        ConfigurationError: Unreadable, without blocks, or a block is malformed, named twice or covers another.
+        ConfigurationError: Unreadable, without blocks, a block is malformed, named twice or covers another, or blocks
+            leave a part of the die empty.
     """
     blocks: list[Block] = []
     names: list[Word] = []
@@ -107,6 +108,7 @@ def load_floorplan(file: Path) -> Floorplan:
         if word.text not in {block.name for block in blocks}:
             raise word.error(f"no block {word.text!r}: a line of three words connects two blocks")
     _check_apart(blocks, names)
+    _check_holes(file, blocks)
     west, south = min(block.left for block in blocks), min(block.bottom for block in blocks)
     return Floorplan(
         blocks=tuple(
@@ -134,6 +136,18 @@ def _block(words: list[Word]) -> Block:
         left=left.number(f"left edge of {name.text!r}"),
         bottom=bottom.number(f"bottom edge of {name.text!r}"),
     )
+
+
+def _check_holes(file: Path, blocks: list[Block]) -> None:
+    """Refuse a die that its blocks do not fill; rounded edges leave slits."""
+    width = max(block.right for block in blocks) - min(block.left for block in blocks)
+    height = max(block.top for block in blocks) - min(block.bottom for block in blocks)
+    bare = width * height - sum(block.area for block in blocks)
+    if bare > TOLERANCE_METRES * sum(block.width + block.height for block in blocks):
+        raise ConfigurationError(
+            f"{file}: blocks leave {bare * 1e6:.3g} mm^2 of a die of {width * 1e3:g} x {height * 1e3:g} mm empty, and "
+            "heat does not cross a gap: fill it with blocks that draw 0 W"
+        )
 
 
 def _check_apart(blocks: list[Block], names: list[Word]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,29 +10,34 @@ from numpy.typing import NDArray
 
 from bitmixer.errors import did_you_mean
 from hwsim.errors import ConfigurationError
+from hwsim.hotspot.floorplan import Block
 from hwsim.hotspot.lines import Word, read_lines
 
+MOST_WATTS_PER_SQUARE_METRE = 1e8
+"""Ours: hot spots of processors reach some 1e7 (1 kW/cm^2)."""
 
-def load_power_trace(file: Path, blocks: Sequence[str]) -> NDArray[np.float64]:
+
+def load_power_trace(file: Path, blocks: Sequence[Block]) -> NDArray[np.float64]:
     """Read a power trace: a line of names, then a line of watts for each interval.
 
     Args:
         file: The trace; its columns may stand in any order.
-        blocks: Names of the floorplan's blocks.
+        blocks: The floorplan's blocks.
 
     Returns:
         Watts [interval, block], blocks in the floorplan's order.
 
     Raises:
         ConfigurationError: Unreadable, without intervals, a block is unknown, missing or given twice, a line has
-            another number of values than blocks, or a power is not a finite number from 0.
+            another number of values than blocks, or a power is not a finite number from 0 that a chip can bear.
     """
     lines = read_lines(file)
     header = next(lines, None)
     if header is None:
         raise ConfigurationError(f"{file}: empty: expected a line of block names, then lines of watts")
-    order = _order(header, blocks)
-    rows = [_watts(words, header) for words in lines]
+    order = _order(header, [block.name for block in blocks])
+    areas = {block.name: block.area for block in blocks}
+    rows = [_watts(words, header, areas) for words in lines]
     if not rows:
         raise ConfigurationError(f"{file}: no interval: expected a line of watts under the names")
     return np.array(rows)[:, order]
@@ -53,7 +58,16 @@ def _order(header: list[Word], blocks: Sequence[str]) -> list[int]:
     return [columns[name] for name in blocks]
 
 
-def _watts(words: list[Word], header: list[Word]) -> list[float]:
+def _watts(words: list[Word], header: list[Word], areas: Mapping[str, float]) -> list[float]:
     if len(words) != len(header):
         raise words[0].error(f"{len(words)} values: expected {len(header)}, one for each block named in the first line")
-    return [word.number(f"power of {name.text!r}", least=0.0) for word, name in zip(words, header, strict=True)]
+    watts = []
+    for word, name in zip(words, header, strict=True):
+        power = word.number(f"power of {name.text!r}", least=0.0)
+        if power > MOST_WATTS_PER_SQUARE_METRE * areas[name.text]:
+            raise word.error(
+                f"power of {name.text!r} is {power:g} W on {areas[name.text] * 1e6:.3g} mm^2: more than "
+                f"{MOST_WATTS_PER_SQUARE_METRE / 1e6:g} W/mm^2, ten times a hot spot's: expected watts"
+            )
+        watts.append(power)
+    return watts

@@ -31,7 +31,7 @@ def temperatures_csv(floorplan: Path, configuration: Path, power: Path, *, stead
     plan, settings = load_floorplan(floorplan), load_configuration(configuration)
     network = thermal_network(plan, settings)
     blocks = len(plan.blocks)
-    trace = load_power_trace(power, plan.names)
+    trace = load_power_trace(power, plan.blocks)
     watts = np.zeros((len(trace), len(network.nodes)))
     watts[:, :blocks] = trace
     if steady:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bitmixer.errors import BitmixerError
+from hwsim.config.array_profile import ArrayProfile, load_any_profile
 from hwsim.config.profile import load_profile
+from hwsim.config.schema import json_schema
 
 
 def written(path: Path, text: str) -> str:
@@ -29,6 +32,24 @@ def test_a_profile_beside_it_can_be_extended_and_top_level_keys_are_replaced_who
     written(tmp_path / "base.yaml", "extends: bismo_pynq_z1_buffered\nexecution: {requantise: on_load}\n")
     mine = load_profile(written(tmp_path / "mine.yaml", "extends: base.yaml\n"))
     assert (mine.name, mine.execution.overlap, mine.execution.requantise) == ("mine", "ideal", "on_load")
+
+
+def test_an_array_profile_can_be_extended(tmp_path: Path) -> None:
+    text = "extends: unpu\nclock: {value: 150 MHz, source: mine}\n"
+    base, mine = load_any_profile("unpu"), load_any_profile(written(tmp_path / "mine.yaml", text))
+    assert isinstance(mine, ArrayProfile)
+    assert (mine.name, mine.clock_hertz.value) == ("mine", 150_000_000)
+    own = {"name", "clock_hertz", "description"}
+    assert mine.model_dump(exclude=own) == base.model_dump(exclude=own)
+
+
+def test_the_schema_lets_a_profile_leave_out_what_it_extends() -> None:
+    schema = json.loads(json_schema(ArrayProfile, extends="extends"))
+    extending, whole = (each["required"] for each in schema["anyOf"])
+    assert "extends" in schema["properties"]
+    assert set(extending) == {"extends", "schema_version", "name"}
+    assert {"array", "clock", "energy"} <= set(whole)
+    assert "required" not in schema
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,8 @@ def test_matrices_are_those_of_hotspot(name: str) -> None:
 
 def test_the_transient_solves_the_equation(case: Case) -> None:
     network = case.network()
-    blocks, found = case.temperatures(all_nodes=True)
-    trace = load_power_trace(case.power, blocks[:2])
+    _, found = case.temperatures(all_nodes=True)
+    trace = load_power_trace(case.power, load_floorplan(case.floorplan).blocks)
     between = network.conductances_watts_per_kelvin
     matrix = np.diag(between.sum(axis=1) + network.ambient_conductances_watts_per_kelvin) - between
     rise = np.full(len(network.nodes), 10.0)
@@ -244,6 +244,13 @@ WRONG = [
     ("flp", FLOORPLAN.replace("\t0\n", "\t0\t1e6\t0.01\n"), r"7 words: .*materials of single blocks are for the grid"),
     ("flp", "# nothing\n", r"chip.flp: no blocks: expected lines of name, width"),
     ("flp", FLOORPLAN.replace("0.00", ""), r"does not lie within the spreader .*check that the floorplan is in metres"),
+    (
+        "flp",
+        FLOORPLAN.replace("right\t0.002\t0.006", "right\t0.002\t0.003"),
+        r"chip.flp: blocks leave 6 mm\^2 of a die",
+    ),
+    ("config", CONFIGURATION.replace("-ambient 300", "-ambient 45"), r"18:10: -ambient 45 is in kelvin.* write 318.15"),
+    ("config", CONFIGURATION.replace("-init_temp 310", "-init_temp 60"), r"-init_temp 60 is in kelvin.* write 333.15"),
     ("config", CONFIGURATION.replace("-t_chip", "-t_chop"), r"hotspot.config:2:1: unknown setting -t_chop: .*t_chip"),
     ("config", CONFIGURATION.replace("-t_chip 0.0002\n", ""), r"hotspot.config: missing -t_chip: add a line"),
     ("config", CONFIGURATION + "-t_chip 1\n", r"hotspot.config:23:1: -t_chip is already on line 2"),
@@ -265,6 +272,11 @@ WRONG = [
     ("ptrace", POWER.replace("0 3", "0"), r"power.ptrace:3:1: 1 values: expected 2"),
     ("ptrace", POWER.replace("0 3", "0 -3"), r"power.ptrace:3:3: power of 'left' is -3: expected a finite number of 0"),
     ("ptrace", POWER.replace("0 3", "0 nan"), r"power.ptrace:3:3: power of 'left' is nan"),
+    (
+        "ptrace",
+        POWER.replace("0 3", "0 3000"),
+        r"ptrace:3:3: power of 'left' is 3000 W on 24 mm\^2: more than 100 W/mm",
+    ),
     ("ptrace", "left right\n", r"power.ptrace: no interval"),
     ("ptrace", "", r"power.ptrace: empty"),
 ]

@@ -140,6 +140,8 @@ def test_csv_round_trip(tmp_path: Path) -> None:
         ([HEADER, "conv,4,6,3,3,1,1,2,2,2,2,864,,4"], "2:30: activation_bits: expected .* found ''"),
         ([HEADER, " ,4,6,3,3,1,1,2,2,2,2,864,2,4"], "2:1: layer: expected a name"),
         ([f"{HEADER},groups", f"{CONVOLUTION},4"], "2:8: output_channels: 6 channels .* 4 groups"),
+        ([HEADER, CONVOLUTION, LINEAR, CONVOLUTION], "4:1: layer: 'conv' is already on line 2: give each row"),
+        ([HEADER.replace(",", ";"), CONVOLUTION], "1:1: columns are separated by semicolons: separate them by commas"),
         ([HEADER, "fc,2000000,1,1,1,1,0,2000,2000,1,1,2000000,8,8"], "2:4: input_channels: .* more than"),
     ],
 )

@@ -60,6 +60,12 @@ def test_between_two_nodes_the_law_is_linear(node: int, volts: float) -> None:
     assert factor(node, volts) == pytest.approx((1 - share) * factor(20, volts) + share * factor(32, volts))
 
 
+@pytest.mark.parametrize("joules", [-1e-12, float("nan"), float("inf")])
+def test_only_an_energy_is_scaled(joules: float) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be scaled: expected a finite number, 0 or more"):
+        scale(joules, from_node=45, from_voltage=0.9, to_node=32, to_voltage=0.9)
+
+
 @pytest.mark.parametrize(
     ("node", "volts", "message"),
     [

@@ -261,8 +261,12 @@ def test_bitwave_equals_its_walk(case: tuple[Layer, SiteOperands], array: BitWav
     assert (cycles <= bound_cycles(array, case[0], case[1].widths)).all()
 
 
+def bitvert(group: int, multipliers: int, **others: int) -> BitVert:
+    return BitVert(group=group, multipliers=min(multipliers, group), **others)
+
+
 @slow
-@given(cases(), st.builds(BitVert, **units, multipliers=small, redundant_columns=st.integers(0, 3)))
+@given(cases(), st.builds(bitvert, **units, multipliers=small, redundant_columns=st.integers(0, 3)))
 def test_bitvert_equals_its_walk(case: tuple[Layer, SiteOperands], array: BitVert) -> None:
     cycles = array.cycles(*case)
     assert cycles.tolist() == [walked_groups(array, *case, bitvert_cost(array, case[1].widths.weight))] * 2
@@ -310,6 +314,7 @@ GRID = {"lanes": 16, "columns": 16, "rows": 16, "tiles": 16}
         (lambda: Pragmatic(**GRID, reach=0), "pragmatic: reach = 0"),
         (lambda: BitWave(group=8, rows=True, columns=1), "bitwave: rows = True"),
         (lambda: BitVert(group=8, rows=1, columns=1, multipliers=0), "bitvert: multipliers = 0"),
+        (lambda: BitVert(group=8, rows=1, columns=1, multipliers=9), "multipliers = 9: a group has 8 weights"),
         (lambda: BitVert(group=8, rows=1, columns=1, multipliers=4, redundant_columns=-1), "redundant_columns = -1"),
     ],
 )
@@ -355,7 +360,7 @@ def test_codes_wider_than_their_bits_are_refused(array: Any, weight: int, activa
 def arrays_of_values(draw: st.DrawFn) -> ValueArray:
     grouped = {**units, "multipliers": small, "redundant_columns": st.integers(0, 3)}
     kinds = st.one_of(st.builds(Loom, **grids), st.builds(Pragmatic, **grids), st.builds(BitWave, **units))
-    return draw(st.one_of(kinds, st.builds(BitVert, **grouped)))
+    return draw(st.one_of(kinds, st.builds(bitvert, **grouped)))
 
 
 @slow

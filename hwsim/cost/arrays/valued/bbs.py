@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hwsim.cost.arrays.base import Int64Array, ceil_divide, check_positive
 from hwsim.cost.arrays.valued.base import Integers, bit_length
 from hwsim.cost.arrays.valued.weight_groups import WeightGroupArray
+from hwsim.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,8 @@ class BitVert(WeightGroupArray):
         redundant_columns: Most columns that a group can leave out.
 
     Raises:
-        ConfigurationError: A parameter is not a whole number from 1 (``redundant_columns`` may be 0).
+        ConfigurationError: A parameter is not a whole number from 1 (``redundant_columns`` may be 0), or there are more
+            multipliers than weights in a group.
     """
 
     name: ClassVar[str] = "bitvert"
@@ -45,6 +47,11 @@ class BitVert(WeightGroupArray):
     def __post_init__(self) -> None:
         WeightGroupArray.__post_init__(self)
         check_positive(self.name, multipliers=self.multipliers)
+        if self.multipliers > self.group:
+            raise ConfigurationError(
+                f"array {self.name}: multipliers = {self.multipliers}: a group has {self.group} weights: give at most "
+                "as many; published: half"
+            )
         if self.redundant_columns != 0:
             check_positive(self.name, redundant_columns=self.redundant_columns)
 
