@@ -16,7 +16,7 @@ from hwsim.cost.memory import Buffers, Execution, Memory, Traffic
 from hwsim.cost.memory.execution import Requantise
 from hwsim.cost.memory.planes import planes_needed
 from hwsim.cost.memory.tiling import Tiling
-from hwsim.cost.work import Hardware, site_work
+from hwsim.cost.work import Hardware, Work, site_work
 from hwsim.errors import ConfigurationError
 
 DEFAULT_EXECUTION = Execution()
@@ -220,21 +220,28 @@ def cost_table(
         frequencies_hertz=frequencies_hertz, buffers=buffers, execution=execution,
     )  # fmt: skip
     work = site_work(graph, widths, inputs_per_frame, hardware, weight_cycles)
+    return _table_of(work, hardware, graph, widths, inputs_per_frame, nodes)
+
+
+def _table_of(
+    work: Work, hardware: Hardware, graph: LayerGraph, widths: tuple[int, ...], inputs: int, nodes: tuple[str, ...]
+) -> CostTable:
+    """Return the table of what every site does, with its energy."""
     traffic = work.traffic
     counts = {action: count[..., None, None] for action, count in work.counts.items()}
-    vector_operations = inputs_per_frame * layer_column(graph.layers, "vector_operations", 4)
+    vector_operations = inputs * layer_column(graph.layers, "vector_operations", 4)
     counts |= {"vector_operation": vector_operations, "dram_bit": traffic.bits}
-    node_energy = energy_table.node_energy_joules(counts, nodes)
+    node_energy = hardware.energy_table.node_energy_joules(counts, nodes)
     shape = traffic.read_bits.shape
     return CostTable(
         graph=graph,
         widths=widths,
-        inputs_per_frame=inputs_per_frame,
-        frequencies_hertz=frequencies_hertz,
+        inputs_per_frame=inputs,
+        frequencies_hertz=hardware.frequencies_hertz,
         nodes=(*nodes, ELSEWHERE),
         kept_planes=work.kept_planes,
-        memory=memory,
-        requantise=execution.requantise,
+        memory=hardware.memory,
+        requantise=hardware.execution.requantise,
         tiling=work.tiling,
         compute_cycles=work.compute_cycles,
         other_cycles=work.other_cycles,

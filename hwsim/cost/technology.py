@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hwsim.errors import ConfigurationError
@@ -93,10 +93,15 @@ def at_capacity(table: Mapping[int, float], capacity_bytes: int) -> float:
         )
     if capacity_bytes in table:
         return table[capacity_bytes]
-    above = bisect_left(sizes, capacity_bytes)
-    low, high = sizes[above - 1], sizes[above]
+    low, high = _around(sizes, capacity_bytes)
     share = math.log(capacity_bytes / low) / math.log(high / low)
     return table[low] * math.pow(table[high] / table[low], share)
+
+
+def _around(rising: Sequence[int], value: int) -> tuple[int, int]:
+    """Return the neighbours of a value that lies between them."""
+    above = bisect_left(rising, value)
+    return rising[above - 1], rising[above]
 
 
 def _coefficients(node: int) -> tuple[float, float, float]:
@@ -107,8 +112,7 @@ def _coefficients(node: int) -> tuple[float, float, float]:
         )
     if node in COEFFICIENTS:
         return COEFFICIENTS[node]
-    above = bisect_left(nodes, node)
-    low, high = nodes[above - 1], nodes[above]
+    low, high = _around(nodes, node)
     share = (node - low) / (high - low)
     a, b, c = (
         first + share * (last - first) for first, last in zip(COEFFICIENTS[low], COEFFICIENTS[high], strict=True)
