@@ -219,7 +219,7 @@ def cost(
     array: Annotated[str | None, typer.Option(help="Array model [the profile's].")] = None,
     layers: Annotated[Path | None, typer.Option(help="Layer table (CSV).")] = None,
     network: Annotated[str | None, typer.Option(help="Network, instead of a layer table.")] = None,
-    bits: Annotated[int | None, typer.Option(min=1, help="Uniform width for --network [its highest].")] = None,
+    bits: Annotated[int | None, typer.Option(help="Uniform width for --network [its highest].")] = None,
     all_widths: Annotated[
         bool,
         typer.Option("--all-widths", help="With --network: each layer at each of its widths, as a search takes it."),

@@ -59,8 +59,10 @@ class Widths:
         """Check that no more than one choice was made.
 
         Raises:
-            ConfigurationError: Several were.
+            ConfigurationError: Several were, or no layer has so few bits.
         """
+        if self.bits is not None and self.bits < 1:
+            raise ConfigurationError(f"hwsim cost: --bits {self.bits}: expected a whole number from 1")
         if len(self.options) > 1:
             raise ConfigurationError(f"hwsim cost: {' and '.join(self.options)} exclude one another: give one")
 
@@ -83,18 +85,19 @@ def price(
         CheckpointError: The network is unknown.
     """
     _check_options(layers, network, widths, inputs)
-    loaded, sets = profile_and_parameters(profile, sets)
+    loaded, parameters = profile_and_parameters(profile, sets)
     kind = array or loaded.array.kind
     if isinstance(loaded, ArrayProfile) and kind != loaded.array.kind:
         raise ConfigurationError(
             f"profile {loaded.name} is that of an array of kind {loaded.array.kind}: leave --array {kind} out"
         )
-    model = build_array(kind, loaded, sets)
+    model = build_array(kind, loaded, parameters)
     device = build_accelerator(loaded) if isinstance(loaded, ArrayProfile) else build_device(loaded)
     if isinstance(model, SchedulingArray):
         is_own = kind == loaded.array.kind
-        if profile is not None and not is_own:
-            raise ConfigurationError(f"array {kind} has its own memory and energies: leave --profile out")
+        if not is_own and (profile is not None or len(parameters) < len(sets)):
+            option = "--profile" if profile is not None else f"--set {PROFILE_PREFIX}PATH"
+            raise ConfigurationError(f"array {kind} has its own memory and energies: leave {option} out")
         return _scheduled(model, layers, network, widths, inputs, device.frequencies_hertz[0] if is_own else None)
     if layers is not None:
         return layer_csv.price_layers(

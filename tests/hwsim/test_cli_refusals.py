@@ -144,6 +144,13 @@ def test_options_that_are_wrong(
         ([*BITWAVE, "--data", "digit"], ["unknown set 'digit': did you mean 'digits'"]),
         ([*BITWAVE, "--network", "resnet18"], ["digits", "resnet18"]),
         ([*VALUES, "--array", "pragmatic", "--data", "digit"], ["unknown set 'digit': did you mean 'digits'"]),
+        (["cost", "--network", "resnet8_digits", "--bits", "-4"], ["--bits -4: expected a whole number from 1"]),
+        (["cost", "--network", "resnet8_digits", "--bits", "0"], ["--bits 0: expected a whole number from 1"]),
+        (
+            ["cost", "--network", "resnet18", "--array", "bitfusion", "--set",
+             "profile.memory.dram_efficiency.value=0.6"],
+            ["array bitfusion has its own memory and energies: leave --set profile.PATH out"],
+        ),
         (["cost", "--network", "resnet8_digits", "--profile", ""], ["a profile without a name"]),
         (["cost", "--network", "resnet8_digits", "--profile", "cacti_45nm_hp"], ["is an energy table, not a profile"]),
         (["profiles", "show", "cacti_45nm_hp"], ["cacti_45nm_hp is an energy table, not a profile"]),
