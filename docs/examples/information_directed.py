@@ -1,4 +1,4 @@
-"""Play the Beta-Bernoulli bandit by six rules, and draw their regret.
+"""Play the Beta-Bernoulli bandit by five rules, and draw their regret.
 
 Usage:
     python docs/examples/information_directed.py --play    # minutes: docs/results/bernoulli_bandit.json, then the figure
@@ -119,10 +119,10 @@ def draw(results: dict[str, Any], path: Path = FIGURE) -> Path:
     with styled():
         figure = titled_figure(
             "What is lost while it is learned which arm is best",
-            "Cumulated regret, mean and 95 % interval; rewards of arms are uniform on [0, 1] and unknown.",
+            "Cumulated regret, mean and 95 % interval; an arm pays with an unknown probability, uniform on [0, 1].",
             height_inches=3.7,
         )
-        grid = figure.add_gridspec(1, 2, left=0.06, right=0.86, top=0.8, bottom=0.13, wspace=0.5)
+        grid = figure.add_gridspec(1, 2, left=0.06, right=0.82, top=0.77, bottom=0.13, wspace=0.8)
         for place, (arms, shown) in enumerate(results["arms"].items()):
             axes = figure.add_subplot(grid[place])
             labels = []
