@@ -177,3 +177,12 @@ def test_the_figure_of_the_battery_is_drawn_from_runs(tmp_path: Path) -> None:
         pipeline.run(planned, tmp_path / controller, figures=False)
     figure = script("examples/battery.py").draw([RunFolder(folder) for folder in sorted(tmp_path.iterdir())])
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["static, 8 bits", "static, 2 bits"]
+
+
+def test_the_page_on_information_says_what_was_played(tmp_path: Path) -> None:
+    bandit = script("examples/information_directed.py")
+    results = json.loads(bandit.RESULTS.read_text(encoding="utf-8"))
+    page = (DOCS / "information_directed.md").read_text(encoding="utf-8")
+    assert bandit.table(results) in page
+    written = bandit.draw(results, tmp_path / "information_directed.svg")
+    assert written.read_text(encoding="utf-8") == bandit.FIGURE.read_text(encoding="utf-8")
