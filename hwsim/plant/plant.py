@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +36,6 @@ from hwsim.plant.thermal import FloatArray, ThermalNetwork
 
 LEAKAGE_STEP_PICOSECONDS = PICOSECONDS_PER_SECOND // 10
 """Longest time that leakage is held constant."""
-MEAN_LEAKAGE_ROUNDS = 3
-"""Each shrinks the error by the loop gain within an interval."""
-MEAN_LEAKAGE_GAIN = 0.1
-"""Where that gain is higher, the mean leakage is found by Newton's steps."""
 LEAKAGE_TOLERANCE_KELVIN = 1e-3
 BURNT_CELSIUS = 200.0
 """Where a device that runs away is lost: assumed, above what silicon is rated for (125 to 175 C)."""
@@ -133,7 +128,9 @@ class Plant:
         self.leakage_watts = parameters.leakage.watts_at(float(self._initial_celsius[parameters.leakage_node]))
         self.mean_power_watts = parameters.constant_powers_watts.copy()
         self.mean_power_watts[parameters.leakage_node] += self.leakage_watts
-        self._leakage_node = parameters.leakage_node
+        self._leakage_node = node = parameters.leakage_node
+        per_watt = parameters.network.steady(np.eye(columns - 1)[node])
+        self._critical_celsius = parameters.leakage.critical_celsius(float(per_watt[node]))
         self._row_count = len(parameters.energy_rows_joules)
         self._energy_rows = parameters.energy_rows_joules
         self._ledger = EnergyLedger()
@@ -271,7 +268,7 @@ class Plant:
         mean_celsius = start_celsius + slope * span / 2 + float(integral[node]) / span
         mean_per_watt = float(response_integral[node]) / span
         is_fine = end_picoseconds - start <= FINEST_STEP_PICOSECONDS
-        mean_watts = self._mean_leakage(watts, mean_celsius, mean_per_watt)
+        mean_watts = self.parameters.leakage.mean_watts(watts, mean_celsius, mean_per_watt) if watts else 0.0
         if mean_watts is not None:
             watts = mean_watts
         risen = rise + watts * response
@@ -281,7 +278,8 @@ class Plant:
 
         self.rise_kelvin = risen
         self.time_picoseconds = end_picoseconds
-        self._watch_for_runaway(slope)
+        self.runs_away = end_celsius >= self._critical_celsius and self._warms_at_rest(slope)
+        self.is_burnt |= end_celsius >= max(BURNT_CELSIUS, self._critical_celsius)
         drawn = seconds @ powers
         drawn[node] += watts * span
         energies += drawn
@@ -292,26 +290,6 @@ class Plant:
         if self.supply is not None:
             self.supply.advance(start, seconds, powers.sum(axis=1) + watts)
         return watts * span
-
-    def _mean_leakage(self, first_watts: float, mean_celsius: float, kelvin_per_watt: float) -> float | None:
-        """Return the leakage at the mean temperature to which it adds; ``None`` where it runs away within the interval.
-
-        Args:
-            first_watts: Leakage at the interval's start.
-            mean_celsius: The leaking node's mean temperature, had nothing leaked.
-            kelvin_per_watt: What each watt adds to it.
-        """
-        leakage, watts = self.parameters.leakage, first_watts
-        if not self._leakage_at(mean_celsius):
-            return 0.0
-        if leakage.slope_per_kelvin * kelvin_per_watt * self._leakage_at(mean_celsius) < MEAN_LEAKAGE_GAIN:
-            for _ in range(MEAN_LEAKAGE_ROUNDS):
-                watts = self._leakage_at(mean_celsius + kelvin_per_watt * watts)
-            return watts
-        try:
-            return leakage.steady_watts(mean_celsius, kelvin_per_watt)
-        except ConfigurationError:
-            return None
 
     def _is_coarse(self, mean_watts: float, end_celsius: float, kelvin_per_watt: float) -> bool:
         late_watts = self._leakage_at(min(end_celsius, BURNT_CELSIUS)) - mean_watts
@@ -330,25 +308,13 @@ class Plant:
             for end, pieces, watts in halves
         )
 
-    def _watch_for_runaway(self, slope_kelvin_per_second: float) -> None:
-        """Find out whether leakage runs away now, while ambient moves at this slope."""
+    def _warms_at_rest(self, slope_kelvin_per_second: float) -> bool:
+        """Return whether every node would warm now with the array at rest, while ambient moves at this slope."""
         parameters, node = self.parameters, self._leakage_node
-        celsius = float(self.temperatures_celsius()[node])
-        watts = self._leakage_at(min(celsius, BURNT_CELSIUS))
-        self.runs_away = False
-        if parameters.leakage.slope_per_kelvin * self._steady_kelvin_per_watt * watts < 1:
-            return
         warming = parameters.constant_powers_watts[:-1] - parameters.network.outflow_watts(self.rise_kelvin)
         warming -= slope_kelvin_per_second * parameters.network.capacities_joules_per_kelvin
-        warming[node] += watts
-        self.runs_away = bool(np.all(warming >= 0))
-        self.is_burnt = celsius >= BURNT_CELSIUS
-
-    @cached_property
-    def _steady_kelvin_per_watt(self) -> float:
-        """How far a watt into the leaking node warms it in the end."""
-        network, node = self.parameters.network, self._leakage_node
-        return float(network.steady(np.eye(len(network.nodes))[node])[node])
+        warming[node] += self._leakage_at(min(float(self.temperatures_celsius()[node]), BURNT_CELSIUS))
+        return bool(np.all(warming >= 0))
 
     def temperatures_celsius(self) -> FloatArray:
         """Return the temperature of each node [n] now."""
