@@ -17,6 +17,7 @@ from hwsim.cost.arrays import ArrayModel
 from hwsim.cost.arrays.base import Int64Array
 from hwsim.cost.full_load import full_load_joules_per_cycle
 from hwsim.cost.memory import Buffers, Execution, ShortTransfers
+from hwsim.hotspot.block_model import thermal_network
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.battery import KineticBattery
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
@@ -268,6 +269,9 @@ def _buffers(profile: DeviceProfile) -> Buffers | None:
 
 
 def _thermal_network(profile: DeviceProfile) -> ThermalNetwork:
+    plan, package = profile.thermal.floorplan, profile.thermal.configuration
+    if plan is not None and package is not None:
+        return thermal_network(plan.plan, package.settings)
     nodes = tuple(profile.thermal.nodes)
     conductances = np.zeros((len(nodes), len(nodes)))
     to_ambient = np.zeros(len(nodes))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bitmixer.graph import LayerGraph
 from hwsim.errors import RecordsError
 from hwsim.layer_statistics import LayerStatistics, ratio
-from hwsim.plant.shutdown import BROWN_OUT, POWERED, SHUT_DOWN
+from hwsim.plant.shutdown import BROWN_OUT, POWERED, RUNAWAY, SHUT_DOWN
 from hwsim.realised_bits import MID_FRAME_COLUMNS, mid_frame_switches
 from hwsim.records.store import RunTables, numbers
 
@@ -159,7 +159,8 @@ def _device_metrics(run: RunTables) -> dict[str, Any]:
         "peak_die_temperature_celsius": float(temperature.max()),
         "above_rating_seconds": float(after[temperature > limits["maximum_junction_celsius"]].sum()),
         "throttled_seconds": float(after[cap < limits["maximum_frequency_hertz"]].sum()),
-        "shutdown_seconds": _first_time(time, state == SHUT_DOWN),
+        "shutdown_seconds": _first_time(time, np.isin(state, (SHUT_DOWN, RUNAWAY))),
+        "runaway_seconds": _first_time(time, state == RUNAWAY),
         "off_seconds": float(after[~np.isin(state, POWERED)].sum()),
         "busy_share": ratio(float(busy @ before), simulated),
         "decisions": int(decisions.sum()),

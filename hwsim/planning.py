@@ -117,6 +117,7 @@ def plan(
             "scenario.yaml": path.read_text(encoding="utf-8"),
             "profile.yaml": find("profiles", scenario.profile, beside=path.parent).read_text(encoding="utf-8"),
             **copies(scenario),
+            **copies(profile),
         },
         device=device,
         checkpoint=checkpoint,

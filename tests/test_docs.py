@@ -54,6 +54,30 @@ def test_the_bit_mixer_page_says_what_its_twin_holds(tmp_path: Path, monkeypatch
         assert written.read_text(encoding="utf-8") == (DOCS / kept).read_text(encoding="utf-8")
 
 
+def test_the_page_of_devices_says_what_its_twin_holds_and_that_is_what_the_profiles_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = script("results/devices.py")
+    monkeypatch.setattr(devices, "PAGE", tmp_path / "devices.md")
+    devices.page()
+    assert devices.PAGE.read_text(encoding="utf-8") == (DOCS / "results/devices.md").read_text(encoding="utf-8")
+    kept = json.loads((DOCS / "results/devices.json").read_text(encoding="utf-8"))
+    now = devices.prices()
+    outdated = "a profile or a law changed: python docs/results/devices.py measure, then page"
+    assert numbers_in({key: kept[key] for key in now}) == pytest.approx(numbers_in(now)), outdated
+    measured = {240.0: 27.711, 370.0: 40.356}
+    for point in now["gap9"]["points"]:
+        assert 1 / 3 < point["microjoules"] / measured[point["megahertz"]] < 3
+
+
+def numbers_in(value: object, name: str = "") -> dict[str, float]:
+    """Return every number within plain data by the way to it."""
+    if isinstance(value, dict | list):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        return {key: number for step, part in parts for key, number in numbers_in(part, f"{name}.{step}").items()}
+    return {name: float(value)} if isinstance(value, int | float) else {}
+
+
 def test_the_figure_of_throttling_shows_the_laws_as_they_are(tmp_path: Path) -> None:
     written = script("examples/throttling.py").main(tmp_path / "throttling.svg")
     assert written.read_text(encoding="utf-8") == (DOCS / "images" / "throttling.svg").read_text(encoding="utf-8")

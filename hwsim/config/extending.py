@@ -6,10 +6,13 @@ from pathlib import Path
 
 from bitmixer.documents import read_tree
 from bitmixer.documents.source import Tree
+from hwsim.config.input_file import found
 from hwsim.config.packaged import find_profile
 from hwsim.errors import ConfigurationError
 
 KEY = "extends"
+FILES = (("thermal", "floorplan"), ("thermal", "configuration"))
+"""Sections that name a file, whose path starts at the document that says it."""
 
 
 def read_extended(path: Path, *, seen: tuple[Path, ...] = ()) -> Tree:
@@ -22,6 +25,7 @@ def read_extended(path: Path, *, seen: tuple[Path, ...] = ()) -> Tree:
         ConfigurationError: The profile to extend does not exist, or extends this one.
     """
     tree = read_tree(path)
+    _place_files(tree, path.parent)
     if KEY not in tree.data:
         return tree
     name, place = tree.data.pop(KEY), tree.place((KEY,))
@@ -40,3 +44,10 @@ def read_extended(path: Path, *, seen: tuple[Path, ...] = ()) -> Tree:
     base.places.update(tree.places)
     base.key_places.update(tree.key_places)
     return base
+
+
+def _place_files(tree: Tree, folder: Path) -> None:
+    for section, key in FILES:
+        named = tree.data[section].get(key) if isinstance(tree.data.get(section), dict) else None
+        if isinstance(named, dict) and isinstance(named.get("path"), str):
+            named["path"] = str(found(folder, named["path"]))

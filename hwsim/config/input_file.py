@@ -88,7 +88,7 @@ def load_input_files(section: Section, tree: Tree, folder: Path) -> None:
     """
     named: dict[str, Path] = {}
     for key, file in input_files(section):
-        path = _found(folder, file.path)
+        path = found(folder, file.path)
         try:
             text = read_text(path)
             if named.setdefault(path.name, path) != path:
@@ -111,7 +111,8 @@ def identity(file: InputFile) -> dict[str, str]:
     return {"kind": "file", "sha256": hashlib.sha256(json.dumps(file.content).encode()).hexdigest()}
 
 
-def _found(folder: Path, name: str) -> Path:
+def found(folder: Path, name: str) -> Path:
+    """Return where a file lies that a document in ``folder`` names: there, or among the copies beside it."""
     path = folder / Path(name).expanduser()
     copy = folder / COPIES / path.name
     return copy if not path.exists() and copy.is_file() else path

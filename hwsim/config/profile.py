@@ -182,7 +182,7 @@ class DeviceProfile(Section):
 
     def contradictions(self) -> Iterator[Problem]:
         """Yield unknown heated nodes, actions without energy or never counted, and caps that are no operating point."""
-        known = [*self.thermal.nodes, ELSEWHERE]
+        known = [*self.thermal.heatable, ELSEWHERE]
         for path, node in self._heated():
             if node not in known:
                 yield Problem((*path, "heats"), f"unknown node {node!r}: {did_you_mean(node, known)}")

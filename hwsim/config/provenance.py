@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hwsim.config.array_profile import ArrayProfile
+from hwsim.config.hotspot_files import HotSpotFile
+from hwsim.config.input_file import input_files
 from hwsim.config.profile import DeviceProfile
 from hwsim.config.quantity import quantities
 
@@ -29,7 +32,7 @@ def provenance(profile: DeviceProfile | ArrayProfile) -> tuple[Provenance, ...]:
     """Return one row per number of the profile, in its order."""
     joules = profile.joules()
     scaled = {f"energy.{name}": joules[name] for name, entry in profile.energy.items() if entry.scaled_from}
-    return tuple(
+    written = tuple(
         Provenance(
             path=path,
             value=number.text,
@@ -40,8 +43,24 @@ def provenance(profile: DeviceProfile | ArrayProfile) -> tuple[Provenance, ...]:
         )
         for path, number in quantities(profile)
     )
+    return (*written, *_of_files(profile))
 
 
 def count_assumptions(profile: DeviceProfile | ArrayProfile) -> int:
     """Return how many of the profile's numbers are assumed."""
-    return sum(number.assumption is not None for _, number in quantities(profile))
+    return sum(row.assumption is not None for row in provenance(profile))
+
+
+def _of_files(profile: DeviceProfile | ArrayProfile) -> Iterator[Provenance]:
+    for key, file in input_files(profile):
+        if not isinstance(file, HotSpotFile):
+            continue
+        for name, value in file.numbers().items():
+            source = file.published.get(name)
+            yield Provenance(
+                path=".".join((*map(str, key), name)),
+                value=value,
+                range="" if source or file.range is None else f"x {file.range[0]:g} to {file.range[1]:g}",
+                source=source,
+                assumption=None if source else file.assumption,
+            )

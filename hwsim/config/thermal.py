@@ -1,4 +1,4 @@
-"""The part of a device profile about heat: RC network and limits; throttling has a file of its own."""
+"""The part of a device profile about heat: RC network or floorplan, and limits; throttling has its own file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from bitmixer.documents.section import KeyPath, Problem, Section, Text
 from bitmixer.errors import did_you_mean
+from hwsim.config.hotspot_files import ConfigurationFile, FloorplanFile
 from hwsim.config.quantity import (
     Celsius,
     JoulesPerKelvin,
@@ -13,6 +14,7 @@ from hwsim.config.quantity import (
     Picoseconds,
     Quantity,
 )
+from hwsim.errors import ConfigurationError
 
 AMBIENT = "ambient"
 ELSEWHERE = "elsewhere"
@@ -31,27 +33,39 @@ class ThermalLink(Section):
 
 
 class Thermal(Section):
-    """The RC network of the device.
+    """The RC network of the device, written down or made from a floorplan by HotSpot's block model.
 
     Attributes:
         nodes: Name -> heat capacity.
         links: Resistances; every node needs a way to ``ambient``.
-        sensor_node: The node that the die's sensor and the throttling see.
+        floorplan: Instead of both: blocks of the die, which are what can be heated.
+        configuration: With it: materials and package.
+        sensor_node: The node or block that the die's sensor and the throttling see.
     """
 
-    nodes: Mapping[Text, ThermalNode]
-    links: tuple[ThermalLink, ...]
+    nodes: Mapping[Text, ThermalNode] = {}
+    links: tuple[ThermalLink, ...] = ()
+    floorplan: FloorplanFile | None = None
+    configuration: ConfigurationFile | None = None
     sensor_node: Text
 
+    @property
+    def heatable(self) -> tuple[str, ...]:
+        """Names of what heat can be put into: nodes, or blocks of the floorplan."""
+        return tuple(self.nodes) if self.floorplan is None else self.floorplan.plan.names
+
     def contradictions(self) -> Iterator[Problem]:
-        """Yield reserved and unknown names, and nodes whose heat cannot leave."""
+        """Yield reserved and unknown names, nodes whose heat cannot leave, and half a floorplan."""
+        yield from self._incomplete()
         for name in (AMBIENT, ELSEWHERE):
             if name in self.nodes:
                 yield Problem(
                     ("nodes", name), f"{name!r} is a reserved name: call the node differently", about_key=True
                 )
-        if self.sensor_node not in self.nodes:
-            hint = did_you_mean(self.sensor_node, self.nodes)
+            elif name in self.heatable:
+                yield Problem(("floorplan", "path"), f"{name!r} is a reserved name: call the block differently")
+        if self.sensor_node not in self.heatable:
+            hint = did_you_mean(self.sensor_node, self.heatable)
             yield Problem(("sensor_node",), f"unknown node {self.sensor_node!r}: {hint}")
         named: list[tuple[KeyPath, str]] = []
         for position, link in enumerate(self.links):
@@ -64,6 +78,25 @@ class Thermal(Section):
         for name in sorted(self.nodes.keys() - self._cooled()) if not unknown else ():
             sentence = f"node {name!r} has no way to {AMBIENT!r}, so its heat could never leave: add a link"
             yield Problem(("nodes", name), sentence)
+
+    def _incomplete(self) -> Iterator[Problem]:
+        files = {"floorplan": self.floorplan, "configuration": self.configuration}
+        parts = {"nodes": self.nodes, "links": self.links}
+        if self.floorplan is None and self.configuration is None:
+            for key in (key for key, part in parts.items() if not part):
+                sentence = f"missing: expected {key} with their numbers, or 'floorplan' and 'configuration'"
+                yield Problem((key,), sentence, is_missing=True)
+            return
+        for key in (key for key, part in parts.items() if part):
+            yield Problem((key,), "a floorplan makes its own network: remove this", about_key=True)
+        for key in (key for key, file in files.items() if file is None):
+            sentence = "missing: expected {path: FILE, assumption: WHY, range: [low, high]}"
+            yield Problem((key,), sentence, is_missing=True)
+        if self.floorplan is not None and self.configuration is not None:
+            try:
+                self.floorplan.plan.check_within(self.configuration.settings.s_spreader)
+            except ConfigurationError as error:
+                yield Problem(("floorplan", "path"), str(error))
 
     def _cooled(self) -> set[str]:
         """Return the names that a way of links joins to ambient."""

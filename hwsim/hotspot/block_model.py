@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.errors import ConfigurationError
 from hwsim.hotspot.configuration import Configuration
 from hwsim.hotspot.floorplan import TOLERANCE_METRES, Floorplan
 from hwsim.plant.thermal import ThermalNetwork
@@ -70,12 +69,8 @@ class _BlockModel:
     """The equations, over arrays with one entry per block or per side."""
 
     def __init__(self, floorplan: Floorplan, c: Configuration) -> None:
+        floorplan.check_within(c.s_spreader)
         w, h = floorplan.width, floorplan.height
-        if max(w, h) >= c.s_spreader:
-            raise ConfigurationError(
-                f"the die of {w:g} m x {h:g} m does not lie within the spreader of {c.s_spreader:g} m a side: "
-                "check that the floorplan is in metres, or enlarge -s_spreader"
-            )
         self._floorplan = floorplan
         self._slabs = (
             _Slab(c.t_chip, c.k_chip, c.p_chip),

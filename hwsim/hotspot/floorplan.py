@@ -69,6 +69,18 @@ class Floorplan:
         """Extent to the north, in metres."""
         return max(block.top for block in self.blocks)
 
+    def check_within(self, spreader_metres: float) -> None:
+        """Check that the die lies within a spreader of this side.
+
+        Raises:
+            ConfigurationError: It does not.
+        """
+        if max(self.width, self.height) >= spreader_metres:
+            raise ConfigurationError(
+                f"the die of {self.width:g} m x {self.height:g} m does not lie within the spreader of "
+                f"{spreader_metres:g} m a side: check that the floorplan is in metres, or enlarge -s_spreader"
+            )
+
     def shared_edges(self) -> tuple[FloatArray, FloatArray]:
         """Return the lengths of the edges that blocks share, in metres, both [block, block] and symmetric.
 

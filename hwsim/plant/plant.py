@@ -8,6 +8,14 @@ its value for the *mean* temperature of the interval. Taken at the interval's st
 an interval, an error of first order in the step; with the mean the error is of second order (after 4 W
 come on at a die of 0.57 J/K with worst-case leakage: at most 0.05 mK instead of 8 mK). The mean comes
 almost for free: the integral of the rise is needed for the ledger, and depends linearly on the leakage.
+
+Parts of a die may follow their power within microseconds. At the end of an interval their leakage is then not its mean,
+which shifts the temperature by the difference times the step response of the leaking node. An interval where that is
+more than ``LEAKAGE_TOLERANCE_KELVIN`` is halved, and so on; docs/thermal.md has the bound on the sum of all errors.
+
+Thermal runaway is told for certain and not too early: the leaking node is so hot that a steady state there would be
+unstable (loop gain of 1 or more, over all paths to ambient), and with the array at rest every node would still warm.
+Such a network is monotone (heat flows from hot to cold), so that from there on all temperatures only rise.
 """
 
 from __future__ import annotations
@@ -28,8 +36,11 @@ from hwsim.plant.thermal import FloatArray, ThermalNetwork
 
 LEAKAGE_STEP_PICOSECONDS = PICOSECONDS_PER_SECOND // 10
 """Longest time that leakage is held constant."""
-MEAN_LEAKAGE_ROUNDS = 3
-"""Each shrinks the error by the loop gain, well below 1 on a device that does not run away."""
+LEAKAGE_TOLERANCE_KELVIN = 1e-3
+BURNT_CELSIUS = 200.0
+"""Where a device that runs away is lost: assumed, above what silicon is rated for (125 to 175 C)."""
+FINEST_STEP_PICOSECONDS = PICOSECONDS_PER_SECOND // 10**6
+"""Intervals below it are not halved."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,6 +109,8 @@ class Plant:
         mean_power_watts: Mean power by column [n + 1] over the same time, leakage included.
         supply: Battery and harvest that feed the device; ``None`` on the mains.
         is_powered: Whether constant powers and leakage are drawn.
+        runs_away: Whether leakage is so high that all nodes would warm for ever with the array at rest.
+        is_burnt: Whether it once ran away to ``BURNT_CELSIUS``; nothing leaks any more.
     """
 
     def __init__(
@@ -109,12 +122,15 @@ class Plant:
         self.supply = supply
         self.time_picoseconds = 0
         self.is_powered = True
+        self.runs_away = self.is_burnt = False
         self.rise_kelvin = np.zeros(columns - 1) if initial_rise_kelvin is None else initial_rise_kelvin.copy()
         self._initial_celsius = self.temperatures_celsius()
         self.leakage_watts = parameters.leakage.watts_at(float(self._initial_celsius[parameters.leakage_node]))
         self.mean_power_watts = parameters.constant_powers_watts.copy()
         self.mean_power_watts[parameters.leakage_node] += self.leakage_watts
-        self._leakage_node = parameters.leakage_node
+        self._leakage_node = node = parameters.leakage_node
+        per_watt = parameters.network.steady(np.eye(columns - 1)[node])
+        self._critical_celsius = parameters.leakage.critical_celsius(float(per_watt[node]))
         self._row_count = len(parameters.energy_rows_joules)
         self._energy_rows = parameters.energy_rows_joules
         self._ledger = EnergyLedger()
@@ -149,6 +165,7 @@ class Plant:
         if self._durations:
             raise InvariantError("the plant was switched amid recorded segments: advance it to this time first")
         self.is_powered = powered
+        self.runs_away = False
 
     def record(self, row: int, duration_picoseconds: int, share: float = 1.0) -> None:
         """Append a segment: ``share`` of the energy of ``row``, spent evenly over a duration.
@@ -192,7 +209,6 @@ class Plant:
 
         Raises:
             InvariantError: They do not.
-            ConfigurationError: The device runs away thermally.
         """
         span = sum(self._durations)
         if span != time_picoseconds - self.time_picoseconds:
@@ -234,7 +250,7 @@ class Plant:
         return durations, powers
 
     def _leakage_at(self, celsius: float) -> float:
-        return self.parameters.leakage.watts_at(celsius) if self.is_powered else 0.0
+        return self.parameters.leakage.watts_at(celsius) if self.is_powered and not self.is_burnt else 0.0
 
     def _advance_interval(
         self, end_picoseconds: int, seconds: FloatArray, powers: FloatArray, energies: FloatArray
@@ -251,11 +267,19 @@ class Plant:
         watts = self._leakage_at(start_celsius + float(self.rise_kelvin[node]))
         mean_celsius = start_celsius + slope * span / 2 + float(integral[node]) / span
         mean_per_watt = float(response_integral[node]) / span
-        for _ in range(MEAN_LEAKAGE_ROUNDS):
-            watts = self._leakage_at(mean_celsius + mean_per_watt * watts)
+        is_fine = end_picoseconds - start <= FINEST_STEP_PICOSECONDS
+        mean_watts = self.parameters.leakage.mean_watts(watts, mean_celsius, mean_per_watt) if watts else 0.0
+        if mean_watts is not None:
+            watts = mean_watts
+        risen = rise + watts * response
+        end_celsius = start_celsius + slope * span + float(risen[node])
+        if not is_fine and (mean_watts is None or self._is_coarse(watts, end_celsius, float(response[node]))):
+            return self._advance_halves(end_picoseconds, seconds, powers, energies)
 
-        self.rise_kelvin = rise + watts * response
+        self.rise_kelvin = risen
         self.time_picoseconds = end_picoseconds
+        self.runs_away = end_celsius >= self._critical_celsius and self._warms_at_rest(slope)
+        self.is_burnt |= end_celsius >= max(BURNT_CELSIUS, self._critical_celsius)
         drawn = seconds @ powers
         drawn[node] += watts * span
         energies += drawn
@@ -266,6 +290,31 @@ class Plant:
         if self.supply is not None:
             self.supply.advance(start, seconds, powers.sum(axis=1) + watts)
         return watts * span
+
+    def _is_coarse(self, mean_watts: float, end_celsius: float, kelvin_per_watt: float) -> bool:
+        late_watts = self._leakage_at(min(end_celsius, BURNT_CELSIUS)) - mean_watts
+        return abs(late_watts) * kelvin_per_watt > LEAKAGE_TOLERANCE_KELVIN
+
+    def _advance_halves(
+        self, end_picoseconds: int, seconds: FloatArray, powers: FloatArray, energies: FloatArray
+    ) -> float:
+        """Integrate as ``_advance_interval`` does, in two halves."""
+        start = self.time_picoseconds
+        durations = np.rint(seconds * PICOSECONDS_PER_SECOND).astype(np.int64)
+        cuts = [(start + end_picoseconds) // 2, end_picoseconds]
+        halves = _intervals(durations, powers, start, cuts)
+        return sum(
+            self._advance_interval(end, pieces / PICOSECONDS_PER_SECOND, watts, energies)
+            for end, pieces, watts in halves
+        )
+
+    def _warms_at_rest(self, slope_kelvin_per_second: float) -> bool:
+        """Return whether every node would warm now with the array at rest, while ambient moves at this slope."""
+        parameters, node = self.parameters, self._leakage_node
+        warming = parameters.constant_powers_watts[:-1] - parameters.network.outflow_watts(self.rise_kelvin)
+        warming -= slope_kelvin_per_second * parameters.network.capacities_joules_per_kelvin
+        warming[node] += self._leakage_at(min(float(self.temperatures_celsius()[node]), BURNT_CELSIUS))
+        return bool(np.all(warming >= 0))
 
     def temperatures_celsius(self) -> FloatArray:
         """Return the temperature of each node [n] now."""

@@ -19,6 +19,10 @@ from hwsim.plant.thermal import FloatArray
 ELSEWHERE = "elsewhere"
 RUNAWAY_EXPONENT = 50.0
 """Leakage has grown by e^50: nothing physical is left to simulate."""
+MEAN_LEAKAGE_ROUNDS = 3
+"""Each shrinks the error by the loop gain within an interval."""
+MEAN_LEAKAGE_GAIN = 0.1
+"""Where that gain is higher, the mean leakage is found by Newton's steps."""
 BALANCE_TOLERANCE = 1e-9
 """Of the energy that entered; the rule for every ledger."""
 ROUNDING_TOLERANCE = 1e-13
@@ -82,6 +86,36 @@ class Leakage:
             step = (leaked - watts) / (1 - loop_gain)
             watts += step
         return watts
+
+    def mean_watts(self, first_watts: float, mean_celsius: float, kelvin_per_watt: float) -> float | None:
+        """Return the leakage of an interval: at the node's mean temperature, to which it adds itself.
+
+        Args:
+            first_watts: Leakage at the interval's start.
+            mean_celsius: The node's mean temperature, had nothing leaked.
+            kelvin_per_watt: What each watt adds to it.
+
+        Returns:
+            ``None`` where no leakage agrees with itself: it runs away within the interval.
+        """
+        watts = first_watts
+        if self.slope_per_kelvin * kelvin_per_watt * self.watts_at(mean_celsius) < MEAN_LEAKAGE_GAIN:
+            for _ in range(MEAN_LEAKAGE_ROUNDS):
+                watts = self.watts_at(mean_celsius + kelvin_per_watt * watts)
+            return watts
+        try:
+            return self.steady_watts(mean_celsius, kelvin_per_watt)
+        except ConfigurationError:
+            return None
+
+    def critical_celsius(self, kelvin_per_watt: float) -> float:
+        """Return the node's temperature from which on a steady state would be unstable: a loop gain of 1.
+
+        Args:
+            kelvin_per_watt: How far each watt warms the node in the end.
+        """
+        gain = self.slope_per_kelvin * kelvin_per_watt * self.power_watts
+        return self.reference_celsius - math.log(gain) / self.slope_per_kelvin if gain else math.inf
 
 
 def dynamic_energy_scale(voltage_volts: float, nominal_volts: float) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hwsim.errors import ConfigurationError
 
-ON, BOOTING, SHUT_DOWN, BROWN_OUT = "on", "booting", "shut_down", "brown_out"
+ON, BOOTING, SHUT_DOWN, BROWN_OUT, RUNAWAY = "on", "booting", "shut_down", "brown_out", "thermal_runaway"
 POWERED = (ON, BOOTING)
 """States in which constant powers and leakage are drawn."""
 

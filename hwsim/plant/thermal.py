@@ -111,6 +111,12 @@ class ThermalNetwork:
         """Time constants of the modes [n], shortest first."""
         return np.sort(1 / self.modes.rates_per_second)
 
+    def outflow_watts(self, rise_kelvin: FloatArray) -> FloatArray:
+        """Return the heat [n] that leaves each node, to others and to ambient, at a rise [n] over ambient."""
+        between, rise = self.conductances_watts_per_kelvin, rise_kelvin
+        to_others = between.sum(axis=1) * rise - between @ rise
+        return np.asarray(to_others + self.ambient_conductances_watts_per_kelvin * rise)
+
     def steady(self, powers_watts: FloatArray) -> FloatArray:
         """Return the rise [n] at which the constant powers [n] leave to ambient, in kelvin."""
         rates, shapes, _, _ = self.modes

@@ -135,7 +135,7 @@ def telemetry_schema(nodes: tuple[str, ...], *, battery: bool = False) -> pa.Sch
             "power_state",
             pa.string(),
             "",
-            "on, booting, or why the device is off: shut_down, brown_out; from this row on",
+            "on, booting, or why the device is off: shut_down, brown_out, thermal_runaway; from this row on",
         ),
         ("free_bandwidth_share", pa.float64(), "", "mean share of the DRAM's bandwidth that others left free"),
         *(BATTERY_COLUMNS if battery else ()),

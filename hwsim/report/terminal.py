@@ -56,6 +56,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Format]]] = {
         "above_rating_seconds": ("time above the die's rated temperature", _scaled("s")),
         "throttled_seconds": ("time at a throttled clock", _scaled("s")),
         "shutdown_seconds": ("when it first switched itself off", _scaled("s")),
+        "runaway_seconds": ("when its leakage ran away with it", _scaled("s")),
         "off_seconds": ("time switched off", _scaled("s")),
         "busy_share": ("share of the time that the array worked", _percent),
     },
@@ -169,6 +170,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
     told = f"{first}; {cost}. The die peaked at {summary['peak_die_temperature_celsius']:.1f} °C {heat}."
     if (shutdown := summary["shutdown_seconds"]) is not None:
         told += f" It switched itself off at {shutdown:.4g} s, for {summary['off_seconds']:.4g} s in all."
+    if (runaway := summary["runaway_seconds"]) is not None:
+        told += f" Its leakage ran away: it was off for that at {runaway:.4g} s."
     above = summary["above_rating_seconds"]
     return f"{told} It was above its rating for {above:.1f} s: a real device may not survive that." if above else told
 

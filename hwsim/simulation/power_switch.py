@@ -13,7 +13,7 @@ from typing import Any
 import simpy
 
 from hwsim.plant.plant import Plant
-from hwsim.plant.shutdown import BOOTING, ON, POWERED, SHUT_DOWN, Shutdown
+from hwsim.plant.shutdown import BOOTING, ON, POWERED, RUNAWAY, SHUT_DOWN, Shutdown
 
 
 class PowerSwitch:
@@ -29,7 +29,8 @@ class PowerSwitch:
         record: Writes a row of telemetry, which brings the plant up to now.
 
     Attributes:
-        state: ``on``, ``booting``, or the last cause for which it is off (``shut_down``, ``brown_out``).
+        state: ``on``, ``booting``, or the last cause for which it is off (``shut_down``, ``brown_out``,
+            ``thermal_runaway``).
         causes: All for which it is off.
     """
 
@@ -63,9 +64,16 @@ class PowerSwitch:
         """Act on a reading of the die's temperature."""
         restart = self._shutdown.restart
         if self.is_powered and reading_celsius >= self._shutdown.temperature_celsius:
-            self.switch_off(SHUT_DOWN)
-        elif SHUT_DOWN in self.causes and restart is not None and reading_celsius <= restart.temperature_celsius:
-            self.switch_on(SHUT_DOWN)
+            self.switch_off(RUNAWAY if self._plant.runs_away or self._plant.is_burnt else SHUT_DOWN)
+        elif restart is not None and reading_celsius <= restart.temperature_celsius and not self._plant.is_burnt:
+            for cause in (SHUT_DOWN, RUNAWAY):
+                if cause in self.causes:
+                    self.switch_on(cause)
+
+    def watch_leakage(self) -> None:
+        """Give up a device that burnt out, whatever its sensor says; it never comes back."""
+        if self.is_powered and self._plant.is_burnt:
+            self.switch_off(RUNAWAY)
 
     def switch_off(self, cause: str) -> None:
         """Cut the power now, or keep it cut for one cause more, which becomes the state."""

@@ -218,6 +218,7 @@ class Simulator:
             reading = self._sensor.read(now)
             if reading is not None:
                 self._power.watch(reading)
+            self._power.watch_leakage()
             yield self._environment.timeout(self._setup.device.sensor.period_picoseconds)
 
     def _clock_changed(self) -> None:

@@ -244,6 +244,7 @@ def test_the_verdict_needs_no_outputs_and_no_frames(run: RunFolder) -> None:
     off = verdict(silent | {"shutdown_seconds": 7.25, "off_seconds": 2.0})
     assert "It switched itself off at 7.25 s, for 2 s in all." in off
     assert "switched itself off" not in verdict(silent)
+    assert "Its leakage ran away: it was off for that at 3.5 s." in verdict(silent | {"runaway_seconds": 3.5})
 
 
 def test_the_comparison_fits_a_terminal(run: RunFolder) -> None:

@@ -221,7 +221,7 @@ def test_a_run_in_which_nothing_happened_has_no_rates() -> None:
     summary = summarise(Run(), GRAPH, wall_seconds=0)
     absent = {name for name, value in summary.items() if value is None}
     assert absent == {
-        "shutdown_seconds",
+        *("shutdown_seconds", "runaway_seconds"),
         *("accuracy", "correct_on_time_rate", "latency_p50_seconds", "latency_p99_seconds"),
         *("deadline_miss_rate", "energy_per_input_joules", "mean_weight_bits", "mean_activation_bits"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from fractions import Fraction
 
@@ -34,6 +35,20 @@ def test_leakage_without_a_steady_state_is_refused(excess: float) -> None:
     leakage = Leakage(power_watts=1.0, reference_celsius=0.0, slope_per_kelvin=0.1, node="die")
     with pytest.raises(ConfigurationError, match="die"):
         leakage.steady_watts(0.0, excess / math.e / 0.1)
+
+
+def test_from_the_critical_temperature_on_each_watt_brings_more_than_itself() -> None:
+    critical = ZYNQ.critical_celsius(15.0)
+    assert ZYNQ.slope_per_kelvin * 15.0 * ZYNQ.watts_at(critical) == pytest.approx(1.0)
+    assert dataclasses.replace(ZYNQ, power_watts=0.0).critical_celsius(15.0) == math.inf
+
+
+@given(mean=st.floats(20, 90), kelvin_per_watt=st.floats(1e-6, 30))
+def test_mean_leakage_agrees_with_itself_or_there_is_none(mean: float, kelvin_per_watt: float) -> None:
+    watts = ZYNQ.mean_watts(ZYNQ.watts_at(mean), mean, kelvin_per_watt)
+    assert watts is not None
+    assert ZYNQ.watts_at(mean + kelvin_per_watt * watts) == pytest.approx(watts, rel=2e-3)
+    assert ZYNQ.mean_watts(1.0, mean, 1e4) is None
 
 
 def test_runaway_is_an_error_and_not_an_overflow() -> None:

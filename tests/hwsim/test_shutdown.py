@@ -215,6 +215,44 @@ def test_a_device_that_never_goes_off_says_so(bursty: str, tmp_path: Any) -> Non
     assert (summary["shutdown_seconds"], summary["off_seconds"]) == (None, 0.0)
 
 
+LEAKY = (
+    "profile.leakage.power={value: 3 W, source: test}",
+    "profile.leakage.slope={value: 0.05 1/K, source: test}",
+    "profile.thermal.nodes.junction={value: 1 mJ/K, source: test}",
+    "profile.thermal.nodes.board={value: 0.3 mJ/K, source: test}",
+    "profile.limits.shutdown_temperature={value: 125 degC, source: test}",
+    "profile.sensors.die_temperature.period={value: 100 us, source: test}",
+    "profile.thermal.links.1.resistance={value: 15 K/W, source: test}",
+)
+BLIND = "faults=[{kind: window, sensor: die_temperature, mode: missing, reaches: device, from: 0 s}]"
+COOLS = "profile.limits.restart={temperature: {value: 60 degC, source: t}, boot_time: {value: 1 ms, source: t}}"
+
+
+def test_a_device_whose_leakage_runs_away_is_switched_off_under_that_name(bursty: str, tmp_path: Any) -> None:
+    summary = run(plan(bursty, sets=LEAKY), tmp_path / "off", figures=False)
+    assert summary["runaway_seconds"] == summary["shutdown_seconds"] is not None
+    assert 125 <= summary["peak_die_temperature_celsius"] < 160
+    states = RunFolder(tmp_path / "off").table("telemetry", ["power_state"])["power_state"].to_pylist()
+    assert states[-1] == "thermal_runaway"
+    comes_back = run(plan(bursty, sets=[*LEAKY, COOLS]), tmp_path / "back", figures=False)
+    assert comes_back["runaway_seconds"] == summary["runaway_seconds"]
+    states = RunFolder(tmp_path / "back").table("telemetry", ["power_state"])["power_state"].to_pylist()
+    assert "booting" in states[states.index("thermal_runaway") :]
+
+
+def test_without_a_sensor_it_burns_out_and_its_records_are_complete(bursty: str, tmp_path: Any) -> None:
+    """The ledgers are checked in every run."""
+    summary = run(plan(bursty, sets=[*LEAKY, COOLS, BLIND]), tmp_path / "run", figures=True)
+    assert summary["runaway_seconds"] is not None
+    assert summary["off_seconds"] == pytest.approx(summary["simulated_seconds"] - summary["runaway_seconds"])
+    assert summary["peak_die_temperature_celsius"] > 150
+    states = RunFolder(tmp_path / "run").table("telemetry", ["power_state"])["power_state"].to_pylist()
+    assert "booting" not in states
+    frames = RunFolder(tmp_path / "run").table("frames", ["frame", "status"])
+    assert frames["frame"].to_pylist() == list(range(summary["frames_arrived"]))
+    assert {"aborted", "dropped_queue"} & set(frames["status"].to_pylist())
+
+
 @pytest.mark.parametrize(
     "restart",
     [Restart(temperature_celsius=60.0, boot_picoseconds=1), Restart(temperature_celsius=1.0, boot_picoseconds=-1)],
