@@ -14,7 +14,7 @@ import pytest
 from bitmixer.assignment_file import save_assignment
 from bitmixer.documents import key_of
 from bitmixer.networks import find_checkpoint
-from bitmixer.training.recipe import Augmentation, Distillation, Recipe, Stage
+from bitmixer.training.recipe import Augmentation, BitSparsity, Distillation, Recipe, Stage
 from hwsim import pipeline
 from hwsim.config.arrivals import Arrivals, Bursts, ModulatingState
 from hwsim.config.faults import Fault
@@ -52,6 +52,24 @@ def test_the_bit_mixer_page_says_what_its_twin_holds(tmp_path: Path, monkeypatch
     results.page()
     for written, kept in ((results.PAGE, "results/bit-mixer.md"), (results.FIGURE, "images/bit_mixer_arms.svg")):
         assert written.read_text(encoding="utf-8") == (DOCS / kept).read_text(encoding="utf-8")
+
+
+def test_the_bsq_page_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = script("results/bsq.py")
+    monkeypatch.setattr(results, "PAGE", tmp_path / "bsq.md")
+    monkeypatch.setattr(results, "FIGURE", tmp_path / "trade_off.svg")
+    results.page()
+    for written, kept in ((results.PAGE, "results/bsq.md"), (results.FIGURE, "images/bsq_trade_off.svg")):
+        assert written.read_text(encoding="utf-8") == (DOCS / kept).read_text(encoding="utf-8")
+
+
+def test_every_arm_of_bsq_sees_the_same_images(tmp_path: Path) -> None:
+    arms = script("results/bsq_arms.py")
+    recipes = [arm.recipe for arm in arms.arms(tmp_path) if arm.recipe is not None]
+    assert len(recipes) == 8
+    assert {arms.epochs_of(recipe) for recipe in recipes} == {26}
+    shared = ("seed", "data", "width", "batch_size", "augmentation", "weight_decay", "precision", "float_stages")
+    assert all(len({str(getattr(recipe, key)) for recipe in recipes}) == 1 for key in shared)
 
 
 def test_the_figure_of_throttling_shows_the_laws_as_they_are(tmp_path: Path) -> None:
@@ -128,7 +146,7 @@ def test_the_figure_of_shared_bandwidth_is_drawn_from_runs(tmp_path: Path, monke
 
 def test_every_key_of_a_recipe_is_explained() -> None:
     page = (DOCS / "recipes.md").read_text(encoding="utf-8")
-    for section in (Recipe, Stage, Distillation, Augmentation):
+    for section in (Recipe, Stage, Distillation, Augmentation, BitSparsity):
         assert [key for key in section.model_fields if f"`{key}`" not in page] == []
 
 
