@@ -19,7 +19,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import bsq_hardware_page
 from bsq_arms import MIDDLE, Arm, arms, epochs_of, trained
+from bsq_hardware import hardware
 
 HERE = Path(__file__).parent
 TWIN = HERE / "bsq.json"
@@ -35,7 +37,7 @@ KINDS = ("bsq", "scratch", "uniform", "ablation")
 
 def collect(runs: Path, *, train: bool, only: str | None = None) -> None:
     """Write the twin; what is not trained is ``None`` unless it is to be trained now."""
-    results: dict[str, Any] = {"machine": _machine(), "arms": {}, "search": None}
+    results: dict[str, Any] = {"machine": _machine(), "arms": {}, "search": None, "hardware": None}
     for number in range(len(arms(runs))):
         arm = arms(runs)[number]  # anew: a scheme may have been found since
         done = arm.recipe is not None and (runs / arm.recipe.name / "checkpoint.json").is_file()
@@ -43,6 +45,7 @@ def collect(runs: Path, *, train: bool, only: str | None = None) -> None:
         results["arms"][arm.name] = _measured(arm, runs) if done or wanted else None
         _write(results)
     results["search"] = _searched(results["arms"], runs, run=train and only is None)
+    results["hardware"] = hardware(runs, results["arms"])
     _write(results)
 
 
@@ -65,7 +68,7 @@ def _measured(arm: Arm, runs: Path) -> dict[str, Any]:
     batches = TRAINING_IMAGES // arm.recipe.batch_size
     weights = {layer.name: layer.weights for layer in graph.layers}
     return {
-        "kind": arm.kind, "command": f"bitmixer train {arm.recipe.name} (docs/results/bsq_arms.py)",
+        "kind": arm.kind, "recipe": arm.recipe.name, "command": f"bitmixer train {arm.recipe.name} (docs/results/bsq_arms.py)",
         "seed": training["seed"], "epochs": training["epochs"], "seconds": training["seconds"],
         "images": epochs_of(arm.recipe) * batches * arm.recipe.batch_size, "accuracy": accuracy,
         "stored_bits_per_weight": graph.stored_weight_bits / sum(weights.values()),
@@ -126,7 +129,9 @@ def page() -> None:
     """Write the page and its figure."""
     found = json.loads(TWIN.read_text(encoding="utf-8"))
     _draw(found)
-    PAGE.write_text("\n\n".join([_head(found), _arms_part(found), _reading(found)]) + "\n", encoding="utf-8")
+    bsq_hardware_page.draw(found["hardware"])
+    parts = [_head(found), _arms_part(found), _reading(found), bsq_hardware_page.part(found["hardware"])]
+    PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def _head(found: dict[str, Any]) -> str:
@@ -148,7 +153,8 @@ def _arms_part(found: dict[str, Any]) -> str:
         "## The trade-off and what it is compared with", "",
         seen + "All arms but those from scratch share the first 16 of 26 epochs, a float network. `bits` are bits of magnitude "
         "per weight, as the paper counts; `stored` has the sign, which memory holds. Compression is against 32 bits, of all "
-        "weights of convolutions and linear layers. Uniform LSQ keeps the first and the last layer at 8 bits. `before` is right "
+        "weights of convolutions and linear layers. Uniform LSQ and the searched meta-network (that of [bit-mixer.md](bit-mixer.md), "
+        "whose steps train two assignments each) keep the first and the last layer at 8 bits. `before` is right "
         "after the last adjustment, `after` with the scheme fixed and the weights trained on.", "",
         "![Accuracy against stored bits per weight](../images/bsq_trade_off.svg)", "",
         "| arm | bits | stored | compression | stored compression | before, % | after, % | minutes |",
