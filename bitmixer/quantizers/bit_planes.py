@@ -130,18 +130,13 @@ class BitPlaneQuantizer(Quantizer):
         change, but for those beyond: they were cut off, and are no longer.
         """
         codes = self._sums().round_().clamp_(-self.largest_code, self.largest_code)
-        occupied = _union(codes.abs().int())
-        dropped = (occupied & -occupied).bit_length() - 1 if occupied else 0
+        dropped, precision = _occupied(codes)
         self.doublings += dropped
-        self._write(codes * 2.0**-dropped, (occupied >> dropped).bit_length())
+        self._write(codes * 2.0**-dropped, precision)
 
     def _write(self, codes: Tensor, precision: int) -> None:
         self.precision.fill_(precision)
-        self.planes.zero_()
-        for plane in range(precision):
-            bits = (codes.abs().int() >> plane) & 1
-            self.planes[plane, POSITIVE] = bits * (codes > 0)
-            self.planes[plane, NEGATIVE] = bits * (codes < 0)
+        self.planes.copy_(bits_of(codes, len(self.planes)))
 
     def _sums(self) -> Tensor:
         """Return the sums over planes in units of the step, not rounded, flat."""
@@ -163,6 +158,23 @@ def plane_values(count: int, *, like: Tensor) -> Tensor:
     return torch.ldexp(torch.ones(count, 1, device=like.device), torch.arange(count, device=like.device)[:, None])
 
 
-def _union(magnitudes: Tensor) -> int:
-    """Return the number whose bits are those that any magnitude has."""
-    return sum(1 << plane for plane in range(int(magnitudes.max()).bit_length()) if ((magnitudes >> plane) & 1).any())
+def bits_of(codes: Tensor, planes: int) -> Tensor:
+    """Return the bits of whole numbers' sizes, shape (planes, 2, codes): of positive numbers, and of negative ones."""
+    magnitudes = codes.abs().int()
+    bits = torch.stack([(magnitudes >> plane) & 1 for plane in range(planes)])
+    return torch.stack([bits * (codes > 0), bits * (codes < 0)], dim=1).to(codes.dtype)
+
+
+def fewest_planes(codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Return codes and the step without empty outer planes, worth the same to the bit, and how many planes are left."""
+    dropped, precision = _occupied(codes)
+    return codes * 2.0**-dropped, step * 2.0**dropped, precision
+
+
+def _occupied(codes: Tensor) -> tuple[int, int]:
+    """Return how many lowest planes are empty, and how many lie between the lowest and the highest that are not."""
+    magnitudes = codes.abs().int()
+    planes = range(int(magnitudes.max()).bit_length())
+    union = sum(1 << plane for plane in planes if ((magnitudes >> plane) & 1).any())
+    empty = (union & -union).bit_length() - 1 if union else 0
+    return empty, (union >> empty).bit_length()

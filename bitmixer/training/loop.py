@@ -80,12 +80,12 @@ def train(
             epochs_before=0, progress=progress
         )
         scheme = None
-        if recipe.bit_sparsity is None:
+        if recipe.sparsity is None:
             network = _placed(twin_of(original, form), ranks)
         else:
             found = find_scheme(
                 lambda scheme: _placed(twin_of(original, _at(form, scheme)), ranks),
-                images, recipe, recipe.bit_sparsity, folder, ranks=ranks, identity=identity_of(recipe),
+                images, recipe, recipe.sparsity, folder, ranks=ranks, identity=identity_of(recipe),
                 epochs_before=len(history), progress=progress,
             )  # fmt: skip
             network, history = found.network, history + found.history

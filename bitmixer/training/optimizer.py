@@ -99,7 +99,7 @@ def _step_factors(network: nn.Module, factors: Mapping[str, float]) -> Iterator[
     for module in network.modules():
         if isinstance(module, Quantizer):
             for name, step in module.named_parameters():
-                if name != "planes":  # those are weights
+                if name not in ("planes", "selection"):  # those are weights
                     yield step, 1.0
         if isinstance(module, StepQuantizer):
             for bits, log_step in module.log_steps.items():

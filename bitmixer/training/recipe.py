@@ -70,6 +70,25 @@ class BitSparsity(Section):
     reweighed: bool = True
 
 
+class ContinuousSparsity(Section):
+    """How the stage ``planes`` looks for the precision of every layer within a budget: CSQ (Xiao et al., DAC 2023).
+
+    Attributes:
+        target_bits: Mean bits of magnitude per weight that the network shall have.
+        strength: How strongly it is pulled there.
+        activation_bits: Activation bits of all layers but the first and the last, which read 8 bits.
+        final_temperature: By what the sigmoids of bits and planes are sharpened in the last epoch; 1 in the first.
+    """
+
+    target_bits: Positive
+    strength: NotNegative
+    activation_bits: int = Field(default=4, ge=1, le=8)
+    final_temperature: float = Field(default=200.0, ge=1.0)
+
+
+Sparsity = BitSparsity | ContinuousSparsity
+
+
 class Stage(Section):
     """One stage of a training.
 
@@ -188,6 +207,7 @@ class Recipe(Training):
         granularity: Weight steps per ``tensor`` or per output ``channel``.
         scheme: Site -> its weight and activation bits, for a network that never changes them.
         bit_sparsity: How the stage ``planes`` finds such a scheme; ``bits`` is then the one width at which it starts.
+        continuous_sparsity: Another way to find one, instead.
     """
 
     schema_version: Literal[1]
@@ -203,6 +223,12 @@ class Recipe(Training):
     granularity: Granularity = "tensor"
     scheme: Mapping[str, tuple[int, int]] | None = None
     bit_sparsity: BitSparsity | None = None
+    continuous_sparsity: ContinuousSparsity | None = None
+
+    @property
+    def sparsity(self) -> Sparsity | None:
+        """How the stage ``planes`` finds a scheme, where there is such a stage."""
+        return self.bit_sparsity or self.continuous_sparsity
 
     def contradictions(self) -> Iterator[Problem]:
         """Yield widths, architectures and data sets that do not exist."""
@@ -234,9 +260,16 @@ class Recipe(Training):
     def _contradictions_of_a_fixed_network(self) -> Iterator[Problem]:
         """Yield what a scheme, or the search for one, does not go with."""
         stages = {stage.name for stage in self.stages}
-        if ("planes" in stages) != (self.bit_sparsity is not None):
-            yield Problem(("stages",), "a stage 'planes' and a section bit_sparsity need each other: give both or none")
-        if self.bit_sparsity is None and self.scheme is None:
+        sections = {"bit_sparsity": self.bit_sparsity, "continuous_sparsity": self.continuous_sparsity}
+        given = [name for name, section in sections.items() if section is not None]
+        if ("planes" in stages) != bool(given):
+            sentence = (
+                f"a stage 'planes' and one of the sections {', '.join(sections)} need each other: give both or none"
+            )
+            yield Problem(("stages",), sentence)
+        if len(given) > 1:
+            yield Problem((given[1],), f"{given[0]} looks for a scheme already: leave one of them out")
+        if not given and self.scheme is None:
             return
         for index, stage in enumerate(self.stages):
             if stage.name in ("activations", "weights") and stage.passes != ("highest",):
@@ -251,13 +284,13 @@ class Recipe(Training):
                 yield Problem(("scheme", site), sentence)
         if "transitions" in stages:
             yield Problem(("stages",), "widths that a scheme fixes have no transitions: leave that stage out")
-        if self.scheme is not None and self.bit_sparsity is not None:
+        if self.scheme is not None and given:
             yield Problem(("scheme",), "is what the stage 'planes' looks for: leave it out")
-        if self.bit_sparsity is None:
+        if not given:
             return
         if self.quantizer != "symmetric" or self.granularity != "tensor" or self.norm != "shared":
             sentence = "weights in bit planes need quantizer: symmetric, granularity: tensor and norm: shared"
-            yield Problem(("bit_sparsity",), sentence)
+            yield Problem((given[0],), sentence)
         if len(self.bits) != 1 or self.bits[0] < 2:
             yield Problem(("bits",), "is the one width at which the search for a scheme starts: 8, for example")
 

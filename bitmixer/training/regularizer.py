@@ -19,5 +19,8 @@ class Regularizer(Protocol):
     def after_step(self) -> None:
         """Put parameters that a step moved out of their range back into it."""
 
+    def finish(self) -> None:
+        """Bring the weights to the codes that they keep, after the last epoch."""
+
     def measured(self) -> dict[str, float]:
         """Return what an epoch's row of the history says of the method."""

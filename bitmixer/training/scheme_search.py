@@ -14,11 +14,16 @@ from bitmixer.data import ImageSet
 from bitmixer.errors import TrainingError
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.output_files import make_folder
-from bitmixer.training.bsq import PlaneLasso, collapse, expand, scheme_of, starting_scheme
+from bitmixer.quantizers import BitPlaneQuantizer
+from bitmixer.quantizers.soft_planes import SoftPlaneQuantizer
+from bitmixer.training.bsq import PlaneLasso
+from bitmixer.training.csq import PlaneSelection
+from bitmixer.training.expansion import collapse, expand, scheme_of, starting_scheme
 from bitmixer.training.identity import identity_of_all
 from bitmixer.training.phase import Phase, Progress
 from bitmixer.training.ranks import Ranks
-from bitmixer.training.recipe import BitSparsity, Stage, Training
+from bitmixer.training.recipe import BitSparsity, Sparsity, Stage, Training
+from bitmixer.training.regularizer import Regularizer
 from bitmixer.training.scheme import PlaneScheme
 
 PLANES_STATE = "planes_state.pt"
@@ -46,7 +51,7 @@ def find_scheme(
     twin: Twin,
     images: ImageSet,
     training: Training,
-    settings: BitSparsity,
+    settings: Sparsity,
     folder: Path,
     *,
     ranks: Ranks | None = None,
@@ -62,7 +67,7 @@ def find_scheme(
         twin: Converts the float network, with the quantiser ``symmetric`` and the norm ``shared``.
         images: What it is trained on.
         training: How; its stages up to ``planes`` count.
-        settings: How strongly planes are pushed to zero, and how often precisions are adjusted.
+        settings: The method, BSQ or CSQ, and how strongly it pushes.
         folder: Where the training state is kept.
         ranks: This process among all that train together; alone on the CPU if not given.
         identity: What the training state must belong to; by default a hash of all that decides the result.
@@ -78,20 +83,28 @@ def find_scheme(
     if not stages:
         raise TrainingError("the training has no stage 'planes', in which a scheme is found: add one")
     make_folder(folder)
-    network = twin(starting_scheme(twin(None), settings))
-    expand(network)
-    lasso = PlaneLasso(network, settings)
+    network = twin(starting_scheme(twin(None), settings.activation_bits))
+    regularizer = _regularized(network, settings, stages[-1].epochs)
     phase = Phase(
         network=network, images=images, training=training, stages=stages, file=folder / PLANES_STATE, teacher=None,
         identity=identity or f"{settings!r} {identity_of_all(training, network, images)}",
-        ranks=ranks or Ranks(rank=0, count=1, device=torch.device("cpu")), regularizer=lasso,
+        ranks=ranks or Ranks(rank=0, count=1, device=torch.device("cpu")), regularizer=regularizer,
     )  # fmt: skip
     history = phase.run(epochs_before=epochs_before, progress=progress)
-    lasso.adjust()
+    regularizer.finish()
     scheme = scheme_of(network)
     found = twin(scheme.assignment)
     collapse(network, found)
     return Found(network=found, scheme=scheme, history=history)
+
+
+def _regularized(network: MetaQuantizedNetwork, settings: Sparsity, epochs: int) -> Regularizer:
+    """Let a network hold its weights as the method wants them, and return the method."""
+    if isinstance(settings, BitSparsity):
+        expand(network, BitPlaneQuantizer)
+        return PlaneLasso(network, settings)
+    expand(network, SoftPlaneQuantizer)
+    return PlaneSelection(network, settings, epochs)
 
 
 def stages_up_to_planes(training: Training) -> tuple[Stage, ...]:

@@ -23,6 +23,7 @@ MIDDLE = 0.05
 """The strength at which the reweighing is taken away."""
 UNIFORM_BITS = (4, 3, 2)
 ACTIVATIONS, ENDS = 4, BitWidths(8, 8)
+CSQ = {"target_bits": 2.5, "strength": 0.02, "activation_bits": ACTIVATIONS}
 SCRATCH = {
     "name": "weights", "optimizer": "sgd", "weight_decay": 5.0e-4, "learning_rate": 0.1, "warm_up": 0.15,
     "step_learning_rate": 1.0e-3, "passes": ["highest"],
@@ -36,7 +37,7 @@ class Arm:
 
     Attributes:
         name: What the page calls it.
-        kind: ``bsq``, ``scratch``, ``uniform`` or ``ablation``.
+        kind: ``bsq``, ``scratch``, ``uniform``, ``ablation`` or ``csq``.
         recipe: How it is trained; ``None`` while the scheme that it needs is not found.
     """
 
@@ -59,7 +60,8 @@ def arms(runs: Path) -> list[Arm]:
     ]
     name = f"{_bsq(MIDDLE)}, not reweighed"
     plain = Arm(name=name, kind="ablation", recipe=_with_strength(base, MIDDLE, reweighed=False))
-    return [*found, scratch[0], *uniform, plain, *scratch[1:]]
+    within = Arm(name=f"CSQ, {CSQ['target_bits']} bits", kind="csq", recipe=_within_budget(base))
+    return [*found, scratch[0], *uniform, plain, within, *scratch[1:]]
 
 
 def epochs_of(recipe: Recipe) -> int:
@@ -76,6 +78,15 @@ def _with_strength(base: Recipe, strength: float, **changes: Any) -> Recipe:
     settings = base.bit_sparsity.model_copy(update={"strength": strength, **changes})
     suffix = f"_{strength:g}".replace(".", "_") + "_plain" * bool(changes)
     return Recipe.model_validate(_fields(base) | {"name": base.name + suffix, "bit_sparsity": _fields(settings)})
+
+
+def _within_budget(base: Recipe) -> Recipe:
+    content = _fields(base) | {"name": "csq_resnet8_cifar10", "continuous_sparsity": CSQ}
+    del content["bit_sparsity"]
+    for stage in content["stages"]:
+        if stage["name"] == "planes":
+            stage["weight_decay"] = 0.0  # it would pull every bit and every plane towards undecided
+    return Recipe.model_validate(content)
 
 
 def _from_scratch(base: Recipe, arm: Arm, runs: Path) -> Recipe | None:

@@ -11,7 +11,6 @@ import torch
 
 from bitmixer import capture, load_data
 from bitmixer.bitwidths import BitWidths
-from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint, original_of, save_checkpoint, twin_of
 from bitmixer.operands import SiteOperands
 from hwsim.accelerator import build_accelerator
@@ -33,9 +32,7 @@ def priced(checkpoint: Checkpoint) -> dict[str, dict[str, float]]:
     for group in GROUPS:
         wave = BitWave(group=group, rows=32, columns=16)
         vert = BitVert(group=group, multipliers=group // 2, rows=32, columns=16)
-        found[f"bit-serial, groups of {group}"] = _cost(
-            checkpoint, "bitwave", wave, _every_column(wave, checkpoint.graph)
-        )
+        found[f"bit-serial, groups of {group}"] = _cost(checkpoint, "bitwave", wave, _every_column(wave, checkpoint))
         for name, array in (("bitwave", wave), ("bitvert", vert)):
             counted = weight_cycles(array, checkpoint, checkpoint.graph.widths)
             found[f"{name}, groups of {group}"] = _cost(checkpoint, name, array, counted)
@@ -58,8 +55,15 @@ def _cost(checkpoint: Checkpoint, profile: str, array: ArrayModel | None, cycles
     return {"cycles": total, "joules": table.frame_energy_joules(assignment)}
 
 
-def _every_column(array: ValueArray, graph: LayerGraph) -> Any:
-    """Return [site, width] the cycles where every plane of magnitude takes one, whatever it holds."""
+def _every_column(array: ValueArray, checkpoint: Checkpoint) -> Any:
+    """Return [site, width] the cycles where every plane of magnitude takes one, whatever it holds.
+
+    Codes of two's complement, which reach one lower, have as many as their width: ``None``, the bound.
+    """
+    assert checkpoint.form is not None
+    if checkpoint.form.quantizer != "symmetric":
+        return None
+    graph = checkpoint.graph
     full = np.zeros((len(graph.layers), len(graph.widths)), dtype=np.int64)
     counted = network_cycles(array, graph, (_full(layer) for layer in graph.layers))[:, 0]
     for site, layer in enumerate(graph.layers):
@@ -104,7 +108,7 @@ def dense(searched: Checkpoint, float_state: Path, folder: Path) -> Checkpoint:
 
 def hardware(runs: Path, measured: dict[str, Any]) -> dict[str, Any] | None:
     """Return network -> array -> costs, of every arm that is trained and of the dense network; ``None`` before any is."""
-    done = {name: arm for name, arm in measured.items() if arm is not None and arm["kind"] in ("bsq", "uniform")}
+    done = {name: arm for name, arm in measured.items() if arm is not None and arm["kind"] in ("bsq", "csq", "uniform")}
     searched = next((arm for arm in done.values() if arm["kind"] == "bsq"), None)
     if searched is None:
         return None

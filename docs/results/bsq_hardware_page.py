@@ -29,7 +29,7 @@ def part(found: Costs | None) -> str:
 def _about() -> str:
     return (
         "One image through the array, memory never late, from the trained weights. `bit-serial` takes a cycle for every plane of "
-        "magnitude of a layer; `BitWave` skips the columns in which no weight of a group has a one; `BBS` (BitVert) works on "
+        "magnitude of a layer (two's complement of LSQ, which reaches one lower, has one more); `BitWave` skips the columns in which no weight of a group has a one; `BBS` (BitVert) works on "
         "two's complement, which has the sign as one more column, and needs half the multipliers: its gain is area. Numbers of units are those of "
         "the packaged profiles, with the group as given. Stripes is serial in activations, which all schemes read at 4 bits: bits of weights "
         "do not count there; Loom is serial in both. A layer that lost all planes still takes a cycle per group, as a "

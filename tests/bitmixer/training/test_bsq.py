@@ -18,8 +18,10 @@ from bitmixer.data import ImageSet
 from bitmixer.errors import DocumentError, TrainingError, UnknownSiteError
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import create, find_checkpoint
+from bitmixer.quantizers import BitPlaneQuantizer
 from bitmixer.training import loop
-from bitmixer.training.bsq import PlaneLasso, collapse, expand, planes_of, scheme_of, starting_scheme
+from bitmixer.training.bsq import PlaneLasso, planes_of
+from bitmixer.training.expansion import collapse, expand, scheme_of, starting_scheme
 from bitmixer.training.recipe import BitSparsity, Recipe, Training, find_recipe, load_recipe
 from bitmixer.training.scheme import PlaneScheme
 from bitmixer.training.scheme_search import find_scheme
@@ -62,8 +64,8 @@ def twin(scheme: Any = None) -> MetaQuantizedNetwork:
 
 @pytest.fixture
 def expanded(few_images: ImageSet) -> MetaQuantizedNetwork:
-    network = twin(starting_scheme(twin(), SETTINGS))
-    expand(network)
+    network = twin(starting_scheme(twin(), 4))
+    expand(network, BitPlaneQuantizer)
     network.calibrate_activations(torch.from_numpy(few_images.train_inputs[:32]))
     network.calibrate_weights()
     network.quantize()
@@ -244,7 +246,7 @@ class TwoWays(nn.Module):
 
 def test_what_a_shortcut_leads_around_may_vanish() -> None:
     network = convert(TwoWays(), [8], norm="shared", quantizer="symmetric")
-    expand(network)
+    expand(network, BitPlaneQuantizer)
     network.calibrate_weights()
     with torch.no_grad():
         planes_of(network.sites[1]).planes.zero_()
