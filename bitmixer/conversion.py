@@ -8,8 +8,8 @@ from typing import Any, get_args
 from torch import Tensor, fx, nn
 
 from bitmixer.absorption import absorb_relus, thin_stored_tensors
-from bitmixer.bitwidths import BitWidths, NormKey, checked_bits
-from bitmixer.errors import UnsupportedNetworkError, did_you_mean
+from bitmixer.bitwidths import BitAssignment, BitWidths, NormKey, WidthsLike, checked_bits, require_known
+from bitmixer.errors import UnknownSiteError, UnsupportedNetworkError, did_you_mean
 from bitmixer.layers import (
     Affine,
     ExactAttention,
@@ -57,6 +57,7 @@ def convert(
     quantizer: QuantizerName = "nested",
     granularity: Granularity = "tensor",
     affine_without_norm: bool = True,
+    scheme: Mapping[str, WidthsLike] | None = None,
 ) -> MetaQuantizedNetwork:
     """Return the meta-quantized twin of a network; the original is left alone.
 
@@ -76,12 +77,15 @@ def convert(
         granularity: Weight steps per ``tensor`` or per output ``channel``.
         affine_without_norm: Give a layer whose bits or whose consumer's bits switch, and behind which no norm
             stands, a transitional scale and shift (1 and 0 until they are trained).
+        scheme: Widths of every site (by the name of its module), for a network that never changes them; ``tied`` and
+            ``pin_first_and_last`` do not count then.
 
     Raises:
         UnsupportedNetworkError: An operation is not supported (the message says where it stands), or ``norm`` is
             unknown.
         BitWidthError: ``bits`` is empty or holds a width outside 1..8, or ``residual_bits`` is none.
         QuantizerError: The quantiser or the granularity is unknown.
+        UnknownSiteError: The scheme names a site that the network has not, or leaves one out.
     """
     widths = checked_bits(bits)
     checked_bits([residual_bits])
@@ -94,7 +98,9 @@ def convert(
     allowed = {
         site: tuple(pair for pair in pairs if pair.weight == pair.activation or not tied) for site in structure.sites
     }
-    if pin_first_and_last:
+    if scheme is not None:
+        allowed = {site: (widths,) for site, widths in _fixed(scheme, structure).items()}
+    elif pin_first_and_last:
         allowed[structure.sites[0]] = allowed[structure.sites[-1]] = (PINNED,)
     if affine_without_norm:
         _insert_affines(body, structure, allowed)
@@ -126,6 +132,18 @@ def convert(
         quantization=quantization,
     )
     return network.train(model.training)
+
+
+def _fixed(scheme: Mapping[str, WidthsLike], structure: Structure) -> dict[fx.Node, BitWidths]:
+    """Return the widths that a scheme gives each site."""
+    names = {str(site.target): site for site in structure.sites}
+    for name, widths in BitAssignment(scheme).items():
+        require_known(name, names)
+        checked_bits(widths)
+    for name in names:
+        if name not in scheme:
+            raise UnknownSiteError(f"site {name!r} has no widths in this scheme: give every site widths")
+    return {names[name]: widths for name, widths in BitAssignment(scheme).items()}
 
 
 def _key(neighbours: tuple[fx.Node | None, fx.Node | None], norm: NormKey) -> tuple[fx.Node | None, fx.Node | None]:

@@ -103,6 +103,19 @@ def analyse(graph: fx.Graph) -> Structure:
     return Structure(sites=sites, key_consumer=key_consumer, drain=drain, norm_keys=norm_keys)
 
 
+def is_bypassed(site: fx.Node) -> bool:
+    """Whether a way leads from the network's input to its output around a site, as a shortcut does."""
+    pending, seen = [node for node in site.graph.nodes if node.op == "placeholder"], {site}
+    while pending:
+        node = pending.pop()
+        if node.op == "output":
+            return True
+        if node not in seen:
+            seen.add(node)
+            pending.extend(node.users)
+    return False
+
+
 def branchings(site: fx.Node) -> tuple[fx.Node, ...]:
     """Return where the chain that feeds a site (or each piece of it) leaves a shared tensor or an origin."""
     return tuple(_leave(tensor_operands(site)[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -10,11 +11,15 @@ from types import ModuleType
 from typing import get_args
 
 import pytest
+import torch
 
+from bitmixer import capture
 from bitmixer.assignment_file import save_assignment
+from bitmixer.bitwidths import BitWidths
 from bitmixer.documents import key_of
 from bitmixer.networks import find_checkpoint
-from bitmixer.training.recipe import Augmentation, Distillation, Recipe, Stage
+from bitmixer.networks.checkpoint import NetworkForm, original_of, save_checkpoint, twin_of
+from bitmixer.training.recipe import Augmentation, BitSparsity, ContinuousSparsity, Distillation, Recipe, Stage
 from hwsim import pipeline
 from hwsim.config.arrivals import Arrivals, Bursts, ModulatingState
 from hwsim.config.faults import Fault
@@ -76,6 +81,56 @@ def numbers_in(value: object, name: str = "") -> dict[str, float]:
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         return {key: number for step, part in parts for key, number in numbers_in(part, f"{name}.{step}").items()}
     return {name: float(value)} if isinstance(value, int | float) else {}
+
+
+def test_the_bsq_page_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = script("results/bsq.py")
+    monkeypatch.setattr(results, "PAGE", tmp_path / "bsq.md")
+    monkeypatch.setattr(results, "FIGURE", tmp_path / "trade_off.svg")
+    monkeypatch.setattr(results.bsq_hardware_page, "FIGURE", tmp_path / "hardware.svg")
+    results.page()
+    pages = {results.PAGE: "results/bsq.md", results.FIGURE: "images/bsq_trade_off.svg"}
+    for written, kept in (pages | {results.bsq_hardware_page.FIGURE: "images/bsq_hardware.svg"}).items():
+        assert written.exists() == (DOCS / kept).exists()  # nothing is drawn of what is not run
+        assert not written.exists() or written.read_text(encoding="utf-8") == (DOCS / kept).read_text(encoding="utf-8")
+
+
+def test_who_earns_what_of_bsq_on_hardware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HWSIM_CACHE", str(tmp_path / "cache"))
+    priced, found = script("results/bsq_hardware.py").priced, {}
+    for bits, quantizer in ((8, "symmetric"), (4, "symmetric"), (4, "lsq")):
+        form = NetworkForm(
+            architecture="resnet8", width=8, input_channels=1, classes=10, bits=(8,), residual_bits=8, norm="shared",
+            quantizer=quantizer,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        original = original_of(form)
+        scheme = {site.name: BitWidths(bits, 4) for site in twin_of(original, form).sites}
+        form = dataclasses.replace(form, scheme=scheme)
+        network = twin_of(original, form).eval()
+        network.calibrate_activations(torch.rand(2, 1, 8, 8))
+        network.calibrate_weights()
+        folder = tmp_path / f"{quantizer}{bits}"
+        graph = capture(network, torch.zeros(1, 1, 8, 8), name="fixed")
+        found[quantizer, bits] = priced(save_checkpoint(folder, network, graph, form, None, name="fixed", recipe=None))
+    serial, wave = "bit-serial, groups of 8", "bitwave, groups of 8"
+    eight, four, lsq = found.values()
+    assert eight[serial]["cycles"] * 3 == four[serial]["cycles"] * 7  # planes of magnitude
+    assert lsq[serial]["cycles"] * 3 == four[serial]["cycles"] * 4  # two's complement has one more
+    assert all(costs[wave]["cycles"] < costs[serial]["cycles"] for costs in found.values())
+    # the classifier's steps start one cycle apart, whatever the bits
+    assert eight["loom"]["cycles"] == pytest.approx(2 * four["loom"]["cycles"], rel=1e-3)
+    assert eight["stripes"]["cycles"] == four["stripes"]["cycles"]
+    assert four[serial]["joules"] < eight[serial]["joules"]
+
+
+def test_every_arm_of_bsq_sees_the_same_images(tmp_path: Path) -> None:
+    arms = script("results/bsq_arms.py")
+    recipes = [arm.recipe for arm in arms.arms(tmp_path) if arm.recipe is not None]
+    assert len(recipes) == 9
+    assert {arms.epochs_of(recipe) for recipe in recipes} == {26}
+    shared = ("seed", "data", "width", "batch_size", "augmentation", "weight_decay", "precision", "float_stages")
+    assert all(len({str(getattr(recipe, key)) for recipe in recipes}) == 1 for key in shared)
 
 
 def test_the_figure_of_throttling_shows_the_laws_as_they_are(tmp_path: Path) -> None:
@@ -152,7 +207,7 @@ def test_the_figure_of_shared_bandwidth_is_drawn_from_runs(tmp_path: Path, monke
 
 def test_every_key_of_a_recipe_is_explained() -> None:
     page = (DOCS / "recipes.md").read_text(encoding="utf-8")
-    for section in (Recipe, Stage, Distillation, Augmentation):
+    for section in (Recipe, Stage, Distillation, Augmentation, BitSparsity, ContinuousSparsity):
         assert [key for key in section.model_fields if f"`{key}`" not in page] == []
 
 

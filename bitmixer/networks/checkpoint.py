@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitmixer.bitwidths import NormKey
+from bitmixer.bitwidths import BitWidths, NormKey
 from bitmixer.errors import CheckpointError, did_you_mean
 from bitmixer.graph import LayerGraph
 from bitmixer.quantizers import Granularity, QuantizerName
@@ -42,6 +42,12 @@ class NetworkForm:
     norm: NormKey = "transition"
     quantizer: QuantizerName = "nested"
     granularity: Granularity = "tensor"
+    scheme: dict[str, BitWidths] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the form as JSON holds it; there is a scheme only where the network's widths are fixed."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if name != "scheme" or value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +90,7 @@ class Checkpoint:
     @cached_property
     def sha256(self) -> str:
         """Hash of everything that decides what the network computes and costs."""
-        form = None if self.form is None else dataclasses.asdict(self.form)
+        form = None if self.form is None else self.form.as_dict()
         parts = [(self.path / self.graph_file).read_bytes(), json.dumps(form).encode()]
         return hashlib.sha256(b"\0".join([*parts, (self.weights_sha256 or "").encode()])).hexdigest()
 
@@ -176,7 +182,7 @@ def save_checkpoint(
     content = {
         "format_version": FORMAT_VERSION,
         "name": name,
-        "form": dataclasses.asdict(form),
+        "form": form.as_dict(),
         "metrics": metrics,
         "weights_sha256": weights_sha256,
     }
@@ -204,6 +210,7 @@ def twin_of(original: nn.Module, form: NetworkForm) -> MetaQuantizedNetwork:
         signed_input=False,
         quantizer=form.quantizer,
         granularity=form.granularity,
+        scheme=form.scheme,
     )
 
 

@@ -13,6 +13,7 @@ from bitmixer.quantizers.registry import NESTED, QUANTIZERS, Granularity, Quanti
 if TYPE_CHECKING:
     from bitmixer.quantizers.base import Coded as Coded
     from bitmixer.quantizers.base import Quantizer as Quantizer
+    from bitmixer.quantizers.bit_planes import BitPlaneQuantizer as BitPlaneQuantizer
     from bitmixer.quantizers.codes import code_range as code_range
     from bitmixer.quantizers.dorefa import DoReFaWeightQuantizer as DoReFaWeightQuantizer
     from bitmixer.quantizers.lsq import StepQuantizer as StepQuantizer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bitmixer.quantizers.pact import PactQuantizer as PactQuantizer
 
 _HOMES = {
+    "BitPlaneQuantizer": "bit_planes",
     "Coded": "base",
     "DoReFaWeightQuantizer": "dorefa",
     "NestedWeightQuantizer": "nested",
@@ -32,6 +34,7 @@ _HOMES = {
 __all__ = [
     "NESTED",
     "QUANTIZERS",
+    "BitPlaneQuantizer",
     "Coded",
     "DoReFaWeightQuantizer",
     "Granularity",

@@ -11,7 +11,7 @@ GRID = torch.logspace(-2.0, 0.05, 48).tolist()
 """Steps that are tried, as a share of the one at which no value leaves the range on its longer side."""
 
 
-def best_steps(rows: Tensor, bits: int, *, signed: bool) -> Tensor:
+def best_steps(rows: Tensor, bits: int, *, signed: bool, symmetric: bool = False) -> Tensor:
     """Return for each row the step with the least mean squared error (shape: rows).
 
     For a sign that is the mean size of the values; otherwise it is found on a logarithmic grid. A row of zeros
@@ -20,17 +20,19 @@ def best_steps(rows: Tensor, bits: int, *, signed: bool) -> Tensor:
     if signed and bits == 1:
         steps = rows.abs().mean(dim=1)
     else:
-        low, high = code_range(bits, signed=signed)
+        low, high = code_range(bits, signed=signed, symmetric=symmetric)
         widest = rows.abs().amax(dim=1) / max(high, -low)
         shares = [*GRID, max(high, -low) / high]  # the last keeps both sides inside: never worse than that
-        errors = torch.stack([_error(rows, widest * share, bits, signed=signed) for share in shares])
+        errors = torch.stack(
+            [_error(rows, widest * share, bits, signed=signed, symmetric=symmetric) for share in shares]
+        )
         steps = widest * torch.tensor(shares, device=rows.device)[errors.argmin(dim=0)]
     return torch.where(steps > 0, steps, torch.ones_like(steps))
 
 
-def _error(rows: Tensor, steps: Tensor, bits: int, *, signed: bool) -> Tensor:
+def _error(rows: Tensor, steps: Tensor, bits: int, *, signed: bool, symmetric: bool) -> Tensor:
     columns = steps[:, None]
-    codes = round_to_codes_(rows / columns, bits, signed=signed)
+    codes = round_to_codes_(rows / columns, bits, signed=signed, symmetric=symmetric)
     return (codes * columns - rows).square_().mean(dim=1)
 
 

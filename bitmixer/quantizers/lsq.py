@@ -26,13 +26,17 @@ class StepQuantizer(Quantizer):
         widths: Bit-widths it can be set to.
         signed: Two's complement codes, and the sign for one bit; otherwise codes from 0 up.
         channels: Output channels of a weight tensor that has a step for each; ``None`` for one step.
+        symmetric: Without the lowest code of two's complement, so that a sign and a magnitude hold every code.
     """
 
     slope: ClassVar[Slope] = "rounding"
 
-    def __init__(self, widths: Sequence[int], *, signed: bool, channels: int | None = None) -> None:
+    def __init__(
+        self, widths: Sequence[int], *, signed: bool, channels: int | None = None, symmetric: bool = False
+    ) -> None:
         super().__init__()
         self.signed = signed
+        self.symmetric = symmetric
         self.widths = tuple(sorted(set(widths)))
         self.bits = self.widths[-1]
         self.largest_code = max(-low if signed else high for low, high in self._ranges())
@@ -40,12 +44,12 @@ class StepQuantizer(Quantizer):
         self.log_steps = nn.ParameterDict({str(bits): nn.Parameter(torch.zeros(shape)) for bits in widths})
 
     def _ranges(self) -> list[tuple[int, int]]:
-        return [code_range(bits, signed=self.signed) for bits in self.widths]
+        return [code_range(bits, signed=self.signed, symmetric=self.symmetric) for bits in self.widths]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` rounded to the current width, differentiable."""
         log_step = self.log_steps[str(self.bits)]
-        covered = covered_range(self.bits, signed=self.signed)
+        covered = covered_range(self.bits, signed=self.signed, symmetric=self.symmetric)
         slope = "scale" if self.signed and self.bits == 1 else self.slope
         result: Tensor = LearnedStep.apply(  # type: ignore[no-untyped-call]
             x, log_step, self.encode, covered, slope, self.gain(x.numel() // log_step.numel())
@@ -64,7 +68,8 @@ class StepQuantizer(Quantizer):
     def encode(self, x: Tensor) -> Coded:
         """Return the codes of ``x`` at the current width and their step."""
         step = per_channel_shape(self.step(), x)
-        return Coded(round_to_codes_(x.detach() / step, self.bits, signed=self.signed), step)
+        ratio = x.detach() / step
+        return Coded(round_to_codes_(ratio, self.bits, signed=self.signed, symmetric=self.symmetric), step)
 
     @property
     def code_format(self) -> CodeFormat:
@@ -81,7 +86,8 @@ class StepQuantizer(Quantizer):
         """Set every width's steps to those with the least squared error over ``x``."""
         for bits, log_step in self.log_steps.items():
             rows = sample(x) if log_step.dim() == 0 else rows_of(x, log_step)
-            log_step.copy_(best_steps(rows, int(bits), signed=self.signed).log().reshape(log_step.shape))
+            steps = best_steps(rows, int(bits), signed=self.signed, symmetric=self.symmetric)
+            log_step.copy_(steps.log().reshape(log_step.shape))
 
     def extra_repr(self) -> str:
         """Describe the quantiser in a printed network."""

@@ -15,15 +15,21 @@ if TYPE_CHECKING:
     from bitmixer.quantizers.base import Quantizer
     from bitmixer.quantizers.lsq import StepQuantizer
 
-QuantizerName = Literal["nested", "lsq", "dorefa"]
+QuantizerName = Literal["nested", "lsq", "symmetric", "dorefa"]
 Granularity = Literal["tensor", "channel"]
 """How many weight steps a layer has: one, or one per output channel."""
 
-QUANTIZERS: dict[QuantizerName, WeightCodes] = {"nested": "nested", "lsq": "independent", "dorefa": "truncated"}
+QUANTIZERS: dict[QuantizerName, WeightCodes] = {
+    "nested": "nested",
+    "lsq": "independent",
+    "symmetric": "independent",
+    "dorefa": "truncated",
+}
 """Names, and what their weight codes are.
 
 ``nested``: double rounding for weights, LSQ for activations. ``lsq``: LSQ with an independent step per width for
-both. ``dorefa``: DoReFa weights and PACT activations, as in AdaBits.
+both. ``symmetric``: the same with weight codes that a sign and a magnitude hold. ``dorefa``: DoReFa weights and PACT
+activations, as in AdaBits.
 """
 
 
@@ -60,8 +66,8 @@ class Quantization:
         from bitmixer.quantizers.nested import NestedWeightQuantizer
 
         channels = len(weight) if self.granularity == "channel" else None
-        if self.quantizer == "lsq":
-            return StepQuantizer(widths, signed=True, channels=channels)
+        if self.quantizer in ("lsq", "symmetric"):
+            return StepQuantizer(widths, signed=True, channels=channels, symmetric=self.quantizer == "symmetric")
         if self.quantizer == "dorefa":
             return DoReFaWeightQuantizer(widths, per_channel=channels is not None)
         return NestedWeightQuantizer(widths, channels=channels)

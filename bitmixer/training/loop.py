@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
+import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bitmixer.assignment_file import save_assignment
+from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.capturing import capture
 from bitmixer.data import ImageSet, load_image_set
 from bitmixer.errors import DataError, TrainingError
@@ -19,13 +22,17 @@ from bitmixer.evaluation import evaluate
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks.checkpoint import Checkpoint, NetworkForm, original_of, save_checkpoint, twin_of
 from bitmixer.output_files import make_folder
+from bitmixer.training.identity import identity_of, identity_of_all
 from bitmixer.training.phase import Phase, Progress
 from bitmixer.training.ranks import Ranks, joined
 from bitmixer.training.recalibration import recalibrate_norms
 from bitmixer.training.recipe import Distillation, Recipe, Training
+from bitmixer.training.scheme_search import Found, find_scheme, stages_up_to_planes
 
 FLOAT_STATE = "float_state.pt"
 STATE = "training_state.pt"
+SCHEME = "scheme.json"
+ASSIGNMENT = "assignment.json"
 NO_TEACHER = Distillation(teacher="none")
 FLOAT_FIELDS = {
     "seed", "batch_size", "weight_decay", "augmentation", "precision", "architecture", "width", "data"
@@ -68,18 +75,29 @@ def train(
             torch.manual_seed(recipe.seed)
             original = _placed(original_of(form), ranks)
         float_part = recipe.model_copy(update={"stages": recipe.float_stages, "distillation": NO_TEACHER})
-        identity = _identity(float_part, FLOAT_FIELDS)
+        identity = identity_of(float_part, FLOAT_FIELDS)
         history = _phase(original, images, float_part, folder / FLOAT_STATE, identity, ranks).run(
             epochs_before=0, progress=progress
         )
-        network = _placed(twin_of(original, form), ranks)
+        scheme = None
+        if recipe.sparsity is None:
+            network = _placed(twin_of(original, form), ranks)
+        else:
+            found = find_scheme(
+                lambda scheme: _placed(twin_of(original, _at(form, scheme)), ranks),
+                images, recipe, recipe.sparsity, folder, ranks=ranks, identity=identity_of(recipe),
+                epochs_before=len(history), progress=progress,
+            )  # fmt: skip
+            network, history = found.network, history + found.history
+            form = _at(form, found.scheme.assignment)
+            scheme = _described(found, recipe, images, folder)
         history += fit(
-            network, images, recipe, folder, teacher=original, ranks=ranks,
-            identity=_identity(recipe), epochs_before=len(history), progress=progress,
+            network, images, _after_planes(recipe), folder, teacher=original, ranks=ranks, identity=identity_of(recipe),
+            epochs_before=len(history), progress=progress, is_calibrated=scheme is not None,
         )  # fmt: skip
         if not ranks.is_first:
             return None
-    return _finish(recipe, recipe_text, folder, network, form=form, images=images, history=history)
+    return _finish(recipe, recipe_text, folder, network, form=form, images=images, history=history, scheme=scheme)
 
 
 def fit(
@@ -92,6 +110,7 @@ def fit(
     ranks: Ranks | None = None,
     identity: str | None = None,
     epochs_before: int = 0,
+    is_calibrated: bool = False,
     progress: Progress = lambda row: None,
 ) -> list[dict[str, Any]]:
     """Train any meta-quantized network, and return the history, a row per epoch.
@@ -109,16 +128,20 @@ def fit(
         identity: What the training state must belong to; by default a hash of the training, the network with its
             weights as they are given, and the images.
         epochs_before: Epochs trained before, for the numbers in the history.
+        is_calibrated: Whether the network's steps are set already, and are to be trained on as they are.
         progress: Called after every epoch with its row.
 
     Raises:
-        TrainingError: A batch is larger than the data, the float teacher is missing, or the loss is no longer a number.
+        TrainingError: A batch is larger than the data, the float teacher is missing, a stage ``planes`` is among the
+            stages (:func:`bitmixer.training.scheme_search.find_scheme`), or the loss is no longer a number.
         DataError: A label is not one of the network's classes.
         OutputError: Nothing can be written into ``folder``.
         CheckpointError: The state in ``folder`` is damaged or belongs to another training.
     """
     if training.distillation.teacher == "float" and teacher is None:
         raise TrainingError("the distillation asks for a float network to learn from: give it as teacher")
+    if stages_up_to_planes(training):
+        raise TrainingError("the stage 'planes' looks for a scheme: train it with find_scheme, and what follows here")
     if not isinstance(network, MetaQuantizedNetwork):
         raise TrainingError(f"{type(network).__name__} is not meta-quantized: give what bitmixer.convert returns")
     folder = Path(folder)
@@ -126,14 +149,13 @@ def fit(
     place = ranks or Ranks(rank=0, count=1, device=torch.device("cpu"))
     _require_classes(network, images, place)
     part = training.model_copy(update={"stages": training.quantized_stages})
-    phase = _phase(
-        network, images, part, folder / STATE, identity or _identity_of_all(training, network, images), place
-    )
+    phase = _phase(network, images, part, folder / STATE, identity or identity_of_all(training, network, images), place)
+    phase.is_calibrated = is_calibrated
     if training.distillation.teacher == "float" and teacher is not None:
         phase.teacher = teacher.eval()
     history = phase.run(epochs_before=epochs_before, progress=progress)
     network.eval()
-    if all(stage.name == "activations" for stage in part.stages):
+    if not is_calibrated and all(stage.name == "activations" for stage in part.stages):
         network.calibrate_weights()  # no stage did
     network.quantize()
     if training.recalibration_batches:
@@ -178,22 +200,6 @@ def total_epochs(recipe: Recipe) -> int:
     return sum(stage.epochs for stage in recipe.stages)
 
 
-def _identity(training: Training, fields: set[str] | None = None) -> str:
-    """Return a hash of what was chosen; a key that a later version adds, at its default, does not change it."""
-    chosen = training.model_dump(mode="json", include={*fields, "stages"} if fields else None, exclude_defaults=True)
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
-
-
-def _identity_of_all(training: Training, network: MetaQuantizedNetwork, images: ImageSet) -> str:
-    """Return a hash of everything that decides where a training ends."""
-    content = hashlib.sha256(_identity(training).encode() + network.body.code.encode())
-    for name, tensor in network.state_dict().items():
-        content.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    for array in (images.train_inputs, images.train_labels):
-        content.update(np.ascontiguousarray(array).data)
-    return content.hexdigest()
-
-
 def _form(recipe: Recipe, images: ImageSet) -> NetworkForm:
     return NetworkForm(
         architecture=recipe.architecture,
@@ -206,7 +212,34 @@ def _form(recipe: Recipe, images: ImageSet) -> NetworkForm:
         norm=recipe.norm,
         quantizer=recipe.quantizer,
         granularity=recipe.granularity,
+        scheme=None if recipe.scheme is None else dict(BitAssignment(recipe.scheme)),
     )
+
+
+def _at(form: NetworkForm, scheme: Mapping[str, BitWidths] | None) -> NetworkForm:
+    return dataclasses.replace(form, scheme=None if scheme is None else dict(scheme))
+
+
+def _after_planes(recipe: Recipe) -> Recipe:
+    """Return a recipe without the stages in which a scheme is found."""
+    done = stages_up_to_planes(recipe)
+    return recipe.model_copy(update={"stages": tuple(stage for stage in recipe.stages if stage not in done)})
+
+
+def _described(found: Found, recipe: Recipe, images: ImageSet, folder: Path) -> dict[str, Any]:
+    """Return what was found, and how right it is before it is trained on; kept in ``scheme.json``."""
+    file = folder / SCHEME
+    save_assignment(folder / ASSIGNMENT, found.scheme.assignment)
+    if file.is_file():
+        kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return kept
+    network = copy.deepcopy(found.network).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network.quantize()
+    graph = capture(network.eval(), torch.from_numpy(images.test_inputs[:1]), name=recipe.name)
+    (accuracy,) = evaluate(network, graph, recipe.data).uniform.values()
+    described = {**found.scheme.as_dict(), "accuracy_before_fine_tuning": accuracy}
+    file.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    return described
 
 
 def _placed(network: Any, ranks: Ranks) -> Any:
@@ -222,10 +255,14 @@ def _finish(
     form: NetworkForm,
     images: ImageSet,
     history: list[dict[str, Any]],
+    scheme: dict[str, Any] | None,
 ) -> Checkpoint:
     network = network.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     graph = capture(network, torch.from_numpy(images.test_inputs[:1]), name=recipe.name)
-    metrics = evaluate(network, graph, recipe.data, random_assignments=50, seed=recipe.seed).as_dict()
+    drawn = 50 if form.scheme is None else 0
+    metrics = evaluate(network, graph, recipe.data, random_assignments=drawn, seed=recipe.seed).as_dict()
+    if scheme is not None:
+        metrics["scheme"] = scheme
     metrics["training"] = {
         "seed": recipe.seed,
         "epochs": len(history),

@@ -98,8 +98,9 @@ def _step_factors(network: nn.Module, factors: Mapping[str, float]) -> Iterator[
     """Yield every quantisation step and its factor on the learning rate."""
     for module in network.modules():
         if isinstance(module, Quantizer):
-            for step in module.parameters():
-                yield step, 1.0
+            for name, step in module.named_parameters():
+                if name not in ("planes", "selection"):  # those are weights
+                    yield step, 1.0
         if isinstance(module, StepQuantizer):
             for bits, log_step in module.log_steps.items():
                 if bits in factors:

@@ -24,9 +24,12 @@ from bitmixer.training.distillation import Lesson, Teacher
 from bitmixer.training.optimizer import Optimizer, build_optimizer
 from bitmixer.training.ranks import Ranks
 from bitmixer.training.recipe import Stage, Training
+from bitmixer.training.regularizer import Regularizer
 from bitmixer.training.state import TrainingState
 
 CALIBRATION_IMAGES = 256
+CALIBRATED = ("planes", "weights", "transitions")
+"""Stages that start with the steps of weights set."""
 IMAGE_RANK = 4
 """Axes of a batch of images (n, channels, height, width); sequences and features have fewer."""
 
@@ -46,6 +49,8 @@ class Phase:
         identity: Hash of all that decides its course; a state with another one is refused.
         teacher: The float network that teaches, where the training asks for one.
         ranks: This process among all that train together.
+        regularizer: What the stage ``planes`` trains besides, where there is one.
+        is_calibrated: Whether all steps of a meta-quantized network are set already.
     """
 
     network: nn.Module
@@ -56,6 +61,8 @@ class Phase:
     identity: str
     teacher: Teacher | None
     ranks: Ranks
+    regularizer: Regularizer | None = None
+    is_calibrated: bool = False
 
     def run(self, *, epochs_before: int, progress: Progress) -> list[dict[str, Any]]:
         """Train to the end and return the history, a row per epoch; goes on where the state's file ends.
@@ -73,19 +80,21 @@ class Phase:
         if state.restore(self.file, self.network):
             if self.ranks.is_first:
                 progress(state.history[-1])
-        elif isinstance(self.network, MetaQuantizedNetwork):
+        elif isinstance(self.network, MetaQuantizedNetwork) and not self.is_calibrated:
             self.network.calibrate_activations(self._tensor(self.images.train_inputs[:CALIBRATION_IMAGES]))
         optimizer = None
         for stage, epoch in self._epochs()[state.epoch :]:
-            if epoch == 0 or optimizer is None:
-                optimizer = build_optimizer(self.network, self.training, stage)
-                if epoch:
-                    state.restore_optimizer(self.file, optimizer)
             if epoch == 0 and isinstance(self.network, MetaQuantizedNetwork):
-                calibrated = any(row["stage"] in ("weights", "transitions") for row in state.history)
+                calibrated = self.is_calibrated or any(row["stage"] in CALIBRATED for row in state.history)
                 three_stage.enter(self.network, stage, weights_are_calibrated=calibrated)
+            regularizer = self.regularizer if stage.name == "planes" else None
+            afresh = regularizer is not None and regularizer.begin_epoch(epoch)
+            if epoch == 0 or afresh or optimizer is None:
+                optimizer = build_optimizer(self.network, self.training, stage)
+                if epoch and not afresh:
+                    state.restore_optimizer(self.file, optimizer)
             with _denormals_flushed():
-                measured = self._epoch(optimizer, generator, stage=stage, epoch=epoch)
+                measured = self._epoch(optimizer, generator, regularizer, stage=stage, epoch=epoch)
             if not math.isfinite(measured["loss"]):
                 raise TrainingError(
                     f"stage {stage.name}, epoch {epoch + 1}: the loss is {measured['loss']}: lower the learning rate"
@@ -102,7 +111,13 @@ class Phase:
         return [(stage, epoch) for stage in self.stages for epoch in range(stage.epochs)]
 
     def _epoch(
-        self, optimizer: Optimizer, generator: np.random.Generator, *, stage: Stage, epoch: int
+        self,
+        optimizer: Optimizer,
+        generator: np.random.Generator,
+        regularizer: Regularizer | None,
+        *,
+        stage: Stage,
+        epoch: int,
     ) -> dict[str, Any]:
         began = time.perf_counter()
         self.network.train()
@@ -116,13 +131,18 @@ class Phase:
             inputs, labels = self.augmented(chosen, generator)
             optimizer.zero_grad()
             total += self._step(self._assignments(stage, done, generator), inputs, labels)
+            if regularizer is not None:
+                regularizer.penalty().backward()  # type: ignore[no-untyped-call]
             self.ranks.average_gradients(self.network)
             optimizer.step()
+            if regularizer is not None:
+                regularizer.after_step()
         self.ranks.average_statistics(self.network)
         self.ranks.average([total])
         loss, accuracy = (total / len(batches)).tolist()
         seconds = round(time.perf_counter() - began, 2)
-        return {"loss": loss, "training_accuracy": accuracy, "learning_rate": rate, "seconds": seconds}
+        found = {} if regularizer is None else regularizer.measured()
+        return {"loss": loss, "training_accuracy": accuracy, "learning_rate": rate, "seconds": seconds, **found}
 
     def _batches(self, generator: np.random.Generator) -> Iterator[Any]:
         order = generator.permutation(len(self.images.train_labels))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 import bitmixer
-from bitmixer.bitwidths import NormKey, checked_bits
+from bitmixer.bitwidths import NormKey, checked_bits, is_width
 from bitmixer.data import DATA_SETS, TRAINING_IMAGES
 from bitmixer.documents import Problem, Section, load_document
 from bitmixer.errors import BitmixerError, DocumentError, did_you_mean
@@ -20,7 +20,7 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Pass = Literal["highest", "lowest", "random"]
 
-STAGES = ("float", "activations", "weights", "transitions")
+STAGES = ("float", "activations", "planes", "weights", "transitions")
 
 
 class Augmentation(Section):
@@ -54,12 +54,48 @@ class Distillation(Section):
     temperature: Positive = 1.0
 
 
+class BitSparsity(Section):
+    """How the stage ``planes`` looks for the precision of every layer: BSQ (Yang et al., ICLR 2021).
+
+    Attributes:
+        strength: Weight of the group Lasso over bit planes (the paper's alpha).
+        activation_bits: Activation bits of all layers but the first and the last, which read 8 bits.
+        interval: Epochs between two adjustments of the precisions.
+        reweighed: Whether a layer's planes weigh as much as its share of all bits of memory; else all layers' alike.
+    """
+
+    strength: NotNegative
+    activation_bits: int = Field(default=4, ge=1, le=8)
+    interval: int = Field(ge=1)
+    reweighed: bool = True
+
+
+class ContinuousSparsity(Section):
+    """How the stage ``planes`` looks for the precision of every layer within a budget: CSQ (Xiao et al., DAC 2023).
+
+    Attributes:
+        target_bits: Mean bits of magnitude per weight that the network shall have.
+        strength: How strongly it is pulled there.
+        activation_bits: Activation bits of all layers but the first and the last, which read 8 bits.
+        final_temperature: By what the sigmoids of bits and planes are sharpened in the last epoch; 1 in the first.
+    """
+
+    target_bits: Positive
+    strength: NotNegative
+    activation_bits: int = Field(default=4, ge=1, le=8)
+    final_temperature: float = Field(default=200.0, ge=1.0)
+
+
+Sparsity = BitSparsity | ContinuousSparsity
+
+
 class Stage(Section):
     """One stage of a training.
 
     Attributes:
         name: ``float`` (quantisers off), ``activations`` (weights stay real, one width for the whole network),
-            ``weights`` (both quantised, one width), ``transitions`` (both, per-layer widths grow more random).
+            ``planes`` (the bits of all weights are trained, and layers lose planes), ``weights`` (both quantised, one
+            width), ``transitions`` (both, per-layer widths grow more random).
         epochs: Passes over the training images.
         optimizer: What trains weights and norms, starting afresh: ``adamw``, or ``sgd`` (gradient descent with Nesterov
             momentum 0.9). Quantisation steps are trained by AdamW in both.
@@ -72,7 +108,7 @@ class Stage(Section):
             of Yu and Huang, "Universally Slimmable Networks", ICCV 2019.
     """
 
-    name: Literal["float", "activations", "weights", "transitions"]
+    name: Literal["float", "activations", "planes", "weights", "transitions"]
     epochs: int = Field(ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     weight_decay: NotNegative | None = None
@@ -83,8 +119,9 @@ class Stage(Section):
 
     def contradictions(self) -> Iterator[Problem]:
         """Yield passes and steps' rates where there are no widths yet."""
-        if self.name == "float" and "passes" in self.model_fields_set:
-            yield Problem(("passes",), "the float stage has no widths to pass through: leave it out", about_key=True)
+        if self.name in ("float", "planes") and "passes" in self.model_fields_set:
+            sentence = f"the stage {self.name} has no widths to pass through: leave it out"
+            yield Problem(("passes",), sentence, about_key=True)
         if self.name == "float" and self.step_learning_rate is not None:
             yield Problem(("step_learning_rate",), "the float stage has no steps: leave it out", about_key=True)
         if self.name != "float" and self.optimizer == "sgd" and self.step_learning_rate is None:
@@ -114,7 +151,7 @@ class Training(Section):
         precision: Type of the products in training; ``bfloat16`` is faster where the processor multiplies it.
         recalibration_batches: Batches under random widths from which norm statistics are averaged anew at
             the end (0: the running averages stay).
-        stages: The stages, in the order float, activations, weights, transitions; each may be left out.
+        stages: The stages, in the order float, activations, planes, weights, transitions; each may be left out.
     """
 
     seed: int = Field(ge=0)
@@ -168,6 +205,9 @@ class Recipe(Training):
         residual_bits: Width of tensors that wait in memory for a shortcut or a join.
         quantizer: ``nested``, ``lsq`` (independent steps per width) or ``dorefa`` (with PACT activations).
         granularity: Weight steps per ``tensor`` or per output ``channel``.
+        scheme: Site -> its weight and activation bits, for a network that never changes them.
+        bit_sparsity: How the stage ``planes`` finds such a scheme; ``bits`` is then the one width at which it starts.
+        continuous_sparsity: Another way to find one, instead.
     """
 
     schema_version: Literal[1]
@@ -181,6 +221,14 @@ class Recipe(Training):
     residual_bits: int = Field(default=8, ge=2, le=8)
     quantizer: QuantizerName = "nested"
     granularity: Granularity = "tensor"
+    scheme: Mapping[str, tuple[int, int]] | None = None
+    bit_sparsity: BitSparsity | None = None
+    continuous_sparsity: ContinuousSparsity | None = None
+
+    @property
+    def sparsity(self) -> Sparsity | None:
+        """How the stage ``planes`` finds a scheme, where there is such a stage."""
+        return self.bit_sparsity or self.continuous_sparsity
 
     def contradictions(self) -> Iterator[Problem]:
         """Yield widths, architectures and data sets that do not exist."""
@@ -203,10 +251,48 @@ class Recipe(Training):
             most = TRAINING_IMAGES[self.data]
             sentence = f"{self.batch_size} is more than the {most} training images of {self.data}: make it smaller"
             yield Problem(("batch_size",), sentence)
+        yield from self._contradictions_of_a_fixed_network()
         for width in self.step_learning_rates:
             if width not in map(str, self.bits):
                 bits = ", ".join(map(str, self.bits))
                 yield Problem(("step_learning_rates", width), f"no layer has {width} bits: expected one of {bits}")
+
+    def _contradictions_of_a_fixed_network(self) -> Iterator[Problem]:
+        """Yield what a scheme, or the search for one, does not go with."""
+        stages = {stage.name for stage in self.stages}
+        sections = {"bit_sparsity": self.bit_sparsity, "continuous_sparsity": self.continuous_sparsity}
+        given = [name for name, section in sections.items() if section is not None]
+        if ("planes" in stages) != bool(given):
+            sentence = (
+                f"a stage 'planes' and one of the sections {', '.join(sections)} need each other: give both or none"
+            )
+            yield Problem(("stages",), sentence)
+        if len(given) > 1:
+            yield Problem((given[1],), f"{given[0]} looks for a scheme already: leave one of them out")
+        if not given and self.scheme is None:
+            return
+        for index, stage in enumerate(self.stages):
+            if stage.name in ("activations", "weights") and stage.passes != ("highest",):
+                sentence = "a network whose widths are fixed has one pass: write passes: [highest]"
+                yield Problem(("stages", index), sentence)
+        for site, widths in (self.scheme or {}).items():
+            if widths[0] not in self.bits or not is_width(widths[1]):
+                known = ", ".join(map(str, self.bits))
+                sentence = (
+                    f"{list(widths)}: expected weight bits out of {known} (see bits), activation bits from 1 to 8"
+                )
+                yield Problem(("scheme", site), sentence)
+        if "transitions" in stages:
+            yield Problem(("stages",), "widths that a scheme fixes have no transitions: leave that stage out")
+        if self.scheme is not None and given:
+            yield Problem(("scheme",), "is what the stage 'planes' looks for: leave it out")
+        if not given:
+            return
+        if self.quantizer != "symmetric" or self.granularity != "tensor" or self.norm != "shared":
+            sentence = "weights in bit planes need quantizer: symmetric, granularity: tensor and norm: shared"
+            yield Problem((given[0],), sentence)
+        if len(self.bits) != 1 or self.bits[0] < 2:
+            yield Problem(("bits",), "is the one width at which the search for a scheme starts: 8, for example")
 
 
 def packaged_recipes() -> Path:

@@ -72,7 +72,7 @@ def test_more_bits_err_less_on_average(form: Quantization) -> None:
     assert correlations[-1] > (0.98 if form.quantizer == "nested" else 0.999)  # nested codes cut off what 2 bits do
 
 
-@pytest.mark.parametrize("name", ["nested", "lsq"])
+@pytest.mark.parametrize("name", ["nested", "lsq", "symmetric"])
 @pytest.mark.parametrize("grain", ["tensor", "channel"])
 def test_calibration_errs_no_more_than_the_step_that_reaches_the_largest_value(name: str, grain: str) -> None:
     torch.manual_seed(3)
@@ -201,7 +201,7 @@ def test_a_changed_weight_or_step_is_seen_in_evaluation(form: Quantization) -> N
             tensor.add_(torch.rand_like(tensor))
             results.append(site(x))
     different = {tuple(result.flatten().tolist()) for result in results}
-    unused = 1 if form.quantizer == "nested" else len(WIDTHS) - 1 if form.quantizer == "lsq" else 0
+    unused = 1 if form.quantizer == "nested" else len(WIDTHS) - 1 if form.weight_codes == "independent" else 0
     assert len(different) == len(results) - unused  # steps of other widths change nothing
 
 
@@ -218,7 +218,7 @@ def test_what_hardware_must_fetch_is_in_the_graph(form: Quantization) -> None:
     assert type(graph).from_json(graph.to_json()) == graph
     pinned = sum(layer.weights for layer in graph.layers if layer.pinned)
     free = sum(layer.weights for layer in graph.layers if not layer.pinned)
-    assert graph.stored_weight_bits == 8 * pinned + (2 + 4 if form.quantizer == "lsq" else 4) * free
+    assert graph.stored_weight_bits == 8 * pinned + (2 + 4 if form.weight_codes == "independent" else 4) * free
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from bitmixer import convert, load_data
 from bitmixer.data import load_image_set
 from bitmixer.networks import create
-from bitmixer.quantizers import QUANTIZERS, NestedWeightQuantizer, StepQuantizer
+from bitmixer.quantizers import NestedWeightQuantizer, StepQuantizer
 from bitmixer.quantizers.nested import nested_codes
 
 
@@ -78,7 +78,7 @@ def test_weights_get_their_gradient_straight_through_up_to_two_steps() -> None:
     assert weight.grad.tolist() == [[0, 1, 1, 1, 1, 1, 0]]
 
 
-@pytest.mark.parametrize("quantizer", QUANTIZERS)
+@pytest.mark.parametrize("quantizer", ["nested", "lsq", "dorefa"])  # symmetric is lsq where the code is a sign
 def test_a_network_of_one_bit_learns_the_digits(quantizer: str) -> None:
     images = load_image_set("digits")
     inputs, labels = torch.from_numpy(images.train_inputs), torch.from_numpy(images.train_labels)

@@ -210,7 +210,7 @@ def test_packaged_recipes_are_valid_and_found_by_name(name: str) -> None:
         ("[2, 8]", "[0, 8]", r"tiny.yaml:6:7: bits: .*from 1 to 8"),
         ("width: 2", "widht: 2", r"tiny.yaml:4:1: widht: unknown key 'widht': did you mean 'width'"),
         ("name: weights", "name: weight", r"tiny.yaml:12:12: stages.1.name: .*did you mean 'weights'"),
-        ("name: activations", "name: transitions", r"stages: .*expected some of float, activations, weights"),
+        ("name: activations", "name: transitions", r"stages: .*expected some of float, activations, planes, weights"),
         ("seed: 3", "seed: 3\nquantizer: dorefer", r"tiny.yaml:8:12: quantizer: .*did you mean 'dorefa'"),
         ("seed: 3", "seed: 3\ngranularity: channels", r"granularity: .*did you mean 'channel'"),
         ("seed: 3", "seed: 3\ndistillation: {teacher: float}", r"there is no float network to learn from: add a first"),
