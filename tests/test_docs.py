@@ -177,3 +177,28 @@ def test_the_figure_of_the_battery_is_drawn_from_runs(tmp_path: Path) -> None:
         pipeline.run(planned, tmp_path / controller, figures=False)
     figure = script("examples/battery.py").draw([RunFolder(folder) for folder in sorted(tmp_path.iterdir())])
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["static, 8 bits", "static, 2 bits"]
+
+
+def test_the_page_of_binary_networks_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = script("results/bcnn.py")
+    monkeypatch.setattr(results, "PAGE", tmp_path / "bcnn.md")
+    results.page()
+    assert results.PAGE.read_text(encoding="utf-8") == (DOCS / "results" / "bcnn.md").read_text(encoding="utf-8")
+
+
+def test_every_arm_of_binary_networks_sees_the_same_images() -> None:
+    arms = script("results/bcnn.py").arms()
+    assert len({sum(stage.epochs for stage in recipe.stages) for recipe in arms.values()}) == 1
+    shared = (
+        "seed",
+        "data",
+        "width",
+        "batch_size",
+        "augmentation",
+        "weight_decay",
+        "precision",
+        "float_stages",
+        "bits",
+    )
+    assert all(len({str(getattr(recipe, key)) for recipe in arms.values()}) == 1 for key in shared)
+    assert len({recipe.name for recipe in arms.values()}) == len(arms)

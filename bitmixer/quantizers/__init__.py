@@ -13,6 +13,8 @@ from bitmixer.quantizers.registry import NESTED, QUANTIZERS, Granularity, Quanti
 if TYPE_CHECKING:
     from bitmixer.quantizers.base import Coded as Coded
     from bitmixer.quantizers.base import Quantizer as Quantizer
+    from bitmixer.quantizers.binary import BinaryActivationQuantizer as BinaryActivationQuantizer
+    from bitmixer.quantizers.binary import BinaryWeightQuantizer as BinaryWeightQuantizer
     from bitmixer.quantizers.codes import code_range as code_range
     from bitmixer.quantizers.dorefa import DoReFaWeightQuantizer as DoReFaWeightQuantizer
     from bitmixer.quantizers.lsq import StepQuantizer as StepQuantizer
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from bitmixer.quantizers.pact import PactQuantizer as PactQuantizer
 
 _HOMES = {
+    "BinaryActivationQuantizer": "binary",
+    "BinaryWeightQuantizer": "binary",
     "Coded": "base",
     "DoReFaWeightQuantizer": "dorefa",
     "NestedWeightQuantizer": "nested",
@@ -32,6 +36,8 @@ _HOMES = {
 __all__ = [
     "NESTED",
     "QUANTIZERS",
+    "BinaryActivationQuantizer",
+    "BinaryWeightQuantizer",
     "Coded",
     "DoReFaWeightQuantizer",
     "Granularity",

@@ -206,6 +206,7 @@ def _form(recipe: Recipe, images: ImageSet) -> NetworkForm:
         norm=recipe.norm,
         quantizer=recipe.quantizer,
         granularity=recipe.granularity,
+        pinned=recipe.pinned,
     )
 
 
