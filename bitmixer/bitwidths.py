@@ -16,6 +16,10 @@ MAX_BITS = 8
 NormKey = Literal["transition", "producer", "shared"]
 """What chooses a norm: its producer's and its key consumer's bits, its producer's alone, or nothing."""
 
+End = Literal["first", "last"]
+"""A layer at an end of the network, which may be kept at 8 bits."""
+ENDS: tuple[End, ...] = get_args(End)
+
 Datapath = Literal["bit_parallel", "bit_serial"]
 """How integer codes are multiplied: as whole numbers, or plane by plane with AND, popcount and shift-add. Both give the
 same accumulators."""

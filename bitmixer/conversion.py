@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, get_args
 
 from torch import Tensor, fx, nn
 
 from bitmixer.absorption import absorb_relus, thin_stored_tensors
-from bitmixer.bitwidths import BitAssignment, BitWidths, NormKey, WidthsLike, checked_bits, require_known
+from bitmixer.bitwidths import ENDS, BitAssignment, BitWidths, End, NormKey, WidthsLike, checked_bits, require_known
 from bitmixer.errors import UnknownSiteError, UnsupportedNetworkError, did_you_mean
 from bitmixer.layers import (
     Affine,
@@ -51,7 +51,7 @@ def convert(
     *,
     tied: bool = True,
     norm: NormKey = "transition",
-    pin_first_and_last: bool = True,
+    pinned: Collection[End] = ENDS,
     residual_bits: int = 8,
     signed_input: bool = True,
     quantizer: QuantizerName = "nested",
@@ -69,20 +69,21 @@ def convert(
         tied: Whether a layer's weights and activations share one width; else every pair is allowed.
         norm: What chooses a norm: ``transition`` (the bits of its producer's weights and its key consumer's
             activations), ``producer`` (its producer's alone) or ``shared`` (nothing; one norm for all).
-        pin_first_and_last: Keep the first and the last layer at 8 bits.
+        pinned: Which of the ``first`` and the ``last`` layer are kept at 8 bits.
         residual_bits: Width of tensors that wait in memory for a shortcut or a join.
         signed_input: Whether the network's input can be negative.
-        quantizer: ``nested`` (one set of codes for all widths), ``lsq`` (independent steps per width) or ``dorefa``
-            (DoReFa weights, PACT activations); see ``docs/quantizers.md``.
+        quantizer: ``nested`` (one set of codes for all widths), ``lsq`` (independent steps per width), ``dorefa``
+            (DoReFa weights, PACT activations) or ``binary`` (``nested``
+            with one bit as binary networks have it); see ``docs/quantizers.md``.
         granularity: Weight steps per ``tensor`` or per output ``channel``.
         affine_without_norm: Give a layer whose bits or whose consumer's bits switch, and behind which no norm
             stands, a transitional scale and shift (1 and 0 until they are trained).
         scheme: Widths of every site (by the name of its module), for a network that never changes them; ``tied`` and
-            ``pin_first_and_last`` do not count then.
+            ``pinned`` do not count then.
 
     Raises:
-        UnsupportedNetworkError: An operation is not supported (the message says where it stands), or ``norm`` is
-            unknown.
+        UnsupportedNetworkError: An operation is not supported (the message says where it stands), or ``norm`` or an
+            end is unknown.
         BitWidthError: ``bits`` is empty or holds a width outside 1..8, or ``residual_bits`` is none.
         QuantizerError: The quantiser or the granularity is unknown.
         UnknownSiteError: The scheme names a site that the network has not, or leaves one out.
@@ -91,6 +92,9 @@ def convert(
     checked_bits([residual_bits])
     if norm not in get_args(NormKey):
         raise UnsupportedNetworkError(f"unknown norm {norm!r}: {did_you_mean(norm, get_args(NormKey))}")
+    for end in pinned:
+        if end not in ENDS:
+            raise UnsupportedNetworkError(f"cannot pin {end!r}: {did_you_mean(end, ENDS)}")
     quantization = Quantization(quantizer=quantizer, granularity=granularity)
     body = trace(model)
     structure = analyse(body.graph)
@@ -100,8 +104,9 @@ def convert(
     }
     if scheme is not None:
         allowed = {site: (widths,) for site, widths in _fixed(scheme, structure).items()}
-    elif pin_first_and_last:
-        allowed[structure.sites[0]] = allowed[structure.sites[-1]] = (PINNED,)
+    else:
+        for end in pinned:
+            allowed[structure.sites[0 if end == "first" else -1]] = (PINNED,)
     if affine_without_norm:
         _insert_affines(body, structure, allowed)
         structure = analyse(body.graph)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ def evaluate(
     require_shape(data, graph.input_shape, graph.network)
     inputs, labels = load_data(data)
 
+    @cache  # a network of one width has one assignment, however often it is drawn
     def accuracy(assignment: BitAssignment) -> float:
         predictions = run(network, inputs, assignment, datapath=datapath).argmax(dim=1)
         return float((predictions == labels).double().mean())

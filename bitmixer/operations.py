@@ -21,6 +21,10 @@ _OUTSIDE = (
     *(str(Path(__file__).parent / name) for name in ("tracing.py", "unfolding.py")),
 )
 
+_ELEMENTWISE = (
+    *vocabulary.NON_NEGATIVE_MODULES, *vocabulary.ACTIVATION_MODULES, *vocabulary.SIGNED_MODULES, nn.Hardtanh,
+)  # fmt: skip
+
 
 def module_of(node: fx.Node) -> nn.Module | None:
     """Return the module that a node calls, if it calls one."""
@@ -104,7 +108,7 @@ def is_non_negative(node: fx.Node) -> bool:
 def is_elementwise(node: fx.Node) -> bool:
     """Whether the node computes each element of its result from one element of one tensor (and constants)."""
     layer = module_of(node)
-    if isinstance(layer, (*vocabulary.NON_NEGATIVE_MODULES, *vocabulary.ACTIVATION_MODULES, nn.Hardtanh)):
+    if isinstance(layer, _ELEMENTWISE):
         return True
     functions = (*vocabulary.NON_NEGATIVE_FUNCTIONS, *vocabulary.ACTIVATION_FUNCTIONS, *vocabulary.CLAMPS)
     return calls(node, functions) or is_scalar_arithmetic(node)
@@ -140,7 +144,7 @@ def is_slice(node: fx.Node) -> bool:
 
 def keeps_sign(node: fx.Node) -> bool:
     """Whether the node's result cannot be negative where its operands are not."""
-    if is_site(node) or is_norm(node):
+    if is_site(node) or is_norm(node) or isinstance(module_of(node), vocabulary.SIGNED_MODULES):
         return False
     if is_scalar_arithmetic(node):
         numbers = [value for value in (*node.args, *node.kwargs.values()) if isinstance(value, int | float)]

@@ -13,7 +13,7 @@ from torch import fx, nn
 from bitmixer import operations
 from bitmixer.kernels import Thresholds, encoded_codes, find_thresholds
 from bitmixer.kernels.bit_planes import Codes, Integers
-from bitmixer.layers import Affine, MixedLinear, Site, TransitionalNorm
+from bitmixer.layers import Affine, MixedLinear, ShiftedPReLU, Site, TransitionalNorm
 from bitmixer.layers.site import whole_numbers
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.operations import is_site, module_of
@@ -40,7 +40,7 @@ class Chain:
 
     Attributes:
         producer: The site.
-        between: Batch-norms (or the affines that stand in for them), ReLUs and clamps, in the order of the flow.
+        between: Batch-norms (or the affines that stand in for them), activations and clamps, in the order of the flow.
         consumer: The site that reads.
     """
 
@@ -99,7 +99,7 @@ class Chain:
         norms = [_norm(layer) for layer in self._layers()]
         quantizer = consumer.activation_quantizer
         described = (producer.scale().dtype, producer.largest_accumulator, quantizer.code_format, norms)
-        tensors = [producer.scale(), quantizer.step(), *([] if producer.bias is None else [producer.bias])]
+        tensors = [producer.scale(), *quantizer.parameters(), *([] if producer.bias is None else [producer.bias])]
         tensors += [tensor for norm in norms for tensor in norm.state_dict().values()]
         content = hashlib.sha256(repr(described).encode())
         for tensor in tensors:
@@ -172,6 +172,8 @@ def _keeps_order(layer: nn.Module | None) -> bool:
     """Tell whether a module treats the elements of a channel alike, without turning back."""
     if isinstance(layer, TransitionalNorm):
         return isinstance(_norm(layer), nn.BatchNorm1d | nn.BatchNorm2d | Affine)
+    if isinstance(layer, ShiftedPReLU):
+        return layer.rises
     return isinstance(layer, nn.ReLU | nn.Hardtanh | nn.Identity | nn.Dropout)
 
 

@@ -14,7 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitmixer.graph import JoinKind
-from bitmixer.layers import Affine, ExactReduction, Site, StochasticDepth, StoredTensor, TransitionalNorm
+from bitmixer.layers import (
+    Affine,
+    BitPlaneCode,
+    ExactReduction,
+    RepeatedChannels,
+    ShiftedPReLU,
+    Site,
+    StochasticDepth,
+    StoredTensor,
+    ThermometerCode,
+    TransitionalNorm,
+)
 
 Targets = tuple[Any, ...]
 
@@ -56,10 +67,13 @@ ACTIVATION_FUNCTIONS: Targets = (
 )  # fmt: skip
 """Element by element; what was not negative stays so."""
 
+SIGNED_MODULES = (ShiftedPReLU, ThermometerCode, BitPlaneCode)
+"""Element by element; their results may be negative, whatever they are given."""
+
 SHAPE_MODULES = (
     nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle,
     nn.ChannelShuffle, nn.ZeroPad1d, nn.ZeroPad2d, nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d,
-    nn.ReplicationPad2d, StochasticDepth,
+    nn.ReplicationPad2d, StochasticDepth, RepeatedChannels,
 )  # fmt: skip
 NEAREST_MODES = ("nearest", "nearest-exact")
 
@@ -113,7 +127,7 @@ PLAIN_FORM: dict[Any, Any] = {
 LEAVES = (
     *SITE_MODULES, *NORM_MODULES, *AVERAGE_MODULES, *MAXIMUM_MODULES, *SOFTMAX_MODULES, *RESPONSE_NORM_MODULES,
     *NON_NEGATIVE_MODULES,
-    *ACTIVATION_MODULES, nn.Hardtanh, *SHAPE_MODULES, nn.Upsample, StoredTensor, ExactReduction,
+    *ACTIVATION_MODULES, *SIGNED_MODULES, nn.Hardtanh, *SHAPE_MODULES, nn.Upsample, StoredTensor, ExactReduction,
 )  # fmt: skip
 SUPPORTED = (
     "convolution, linear, batch, layer, group, instance and local response norm, activations, pooling, softmax, "

@@ -265,3 +265,28 @@ def test_the_page_on_information_says_what_was_played(tmp_path: Path) -> None:
     assert bandit.table(results) in page
     written = bandit.draw(results, tmp_path / "information_directed.svg")
     assert written.read_text(encoding="utf-8") == bandit.FIGURE.read_text(encoding="utf-8")
+
+
+def test_the_page_of_binary_networks_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = script("results/bcnn.py")
+    monkeypatch.setattr(results, "PAGE", tmp_path / "bcnn.md")
+    results.page()
+    assert results.PAGE.read_text(encoding="utf-8") == (DOCS / "results" / "bcnn.md").read_text(encoding="utf-8")
+
+
+def test_every_arm_of_binary_networks_sees_the_same_images() -> None:
+    arms = script("results/bcnn.py").arms()
+    assert len({sum(stage.epochs for stage in recipe.stages) for recipe in arms.values()}) == 1
+    shared = (
+        "seed",
+        "data",
+        "width",
+        "batch_size",
+        "augmentation",
+        "weight_decay",
+        "precision",
+        "float_stages",
+        "bits",
+    )
+    assert all(len({str(getattr(recipe, key)) for recipe in arms.values()}) == 1 for key in shared)
+    assert len({recipe.name for recipe in arms.values()}) == len(arms)

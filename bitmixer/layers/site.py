@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -41,6 +42,7 @@ class Site(nn.Module, ABC):
     Args:
         weight: The layer's weights, shared with the original.
         bias: The layer's bias, or ``None``.
+        input_channels: Channels of the input, or features of a token.
         allowed: Widths that the site can run at.
         signed_input: Whether the input can be negative.
         quantization: How weights and input are quantised.
@@ -52,6 +54,7 @@ class Site(nn.Module, ABC):
         bias: Tensor | None,
         allowed: tuple[BitWidths, ...],
         *,
+        input_channels: int,
         signed_input: bool,
         quantization: Quantization = NESTED,
     ) -> None:
@@ -66,13 +69,15 @@ class Site(nn.Module, ABC):
         self.calibrating = False
         self.weight_quantizer = quantization.for_weights(sorted({widths.weight for widths in allowed}), weight)
         activation_bits = sorted({widths.activation for widths in allowed})
-        self.activation_quantizer = quantization.for_activations(activation_bits, signed=signed_input)
+        self.activation_quantizer = quantization.for_activations(
+            activation_bits, signed=signed_input, channels=input_channels, trailing_axes=weight.dim() - 2
+        )
         self._cached_codes: dict[int, _WeightCodes] = {}
 
     @property
     def rounds_input(self) -> bool:
-        """Whether the input is rounded to codes."""
-        return self.quantize_activations
+        """Whether the input is rounded to codes that count from its zero."""
+        return self.quantize_activations and not self.activation_quantizer.is_sign(self.widths.activation)
 
     @property
     def multiplies_codes(self) -> bool:
@@ -203,7 +208,10 @@ class MixedConvolution(Site):
         signed_input: bool,
         quantization: Quantization = NESTED,
     ) -> None:
-        super().__init__(original.weight, original.bias, allowed, signed_input=signed_input, quantization=quantization)
+        super().__init__(
+            original.weight, original.bias, allowed, input_channels=original.in_channels,
+            signed_input=signed_input, quantization=quantization,
+        )  # fmt: skip
         assert not isinstance(original.padding, str)
         self.stride = original.stride
         self.padding = original.padding
@@ -215,15 +223,32 @@ class MixedConvolution(Site):
         """Convolve."""
         convolve = F.conv1d if weight.dim() == 3 else F.conv2d
         thinned = any(stored.thins for stored in self.stored_inputs)
-        return convolve(x, weight, bias, 1 if thinned else self.stride, self.padding, self.dilation, self.groups)
+        padding = self.padding
+        if self.pads_with_signs:
+            x = F.pad(x, [size for size in reversed(padding) for _ in range(2)], value=1.0)
+            padding = (0,) * len(padding)
+        return convolve(x, weight, bias, 1 if thinned else self.stride, padding, self.dilation, self.groups)
+
+    @property
+    def pads_with_signs(self) -> bool:
+        """Whether +1 lies outside of the map, as the input is rounded to signs, which have no zero."""
+        return (
+            any(self.padding)
+            and self.quantize_activations
+            and self.activation_quantizer.is_sign(self.widths.activation)
+        )
 
     def bit_serial_product(self, codes: Codes, weight: Codes) -> Integers:
         """Convolve plane by plane."""
+        padding = self.padding
+        if self.pads_with_signs:
+            codes = np.pad(codes, [(0, 0), (0, 0), *((size, size) for size in padding)], constant_values=1)
+            padding = (0,) * len(padding)
         return bit_serial.convolve(
             codes,
             weight,
             stride=self.stride,
-            padding=self.padding,
+            padding=padding,
             dilation=self.dilation,
             groups=self.groups,
             input_format=self.activation_quantizer.code_format,
@@ -243,7 +268,10 @@ class MixedLinear(Site):
         signed_input: bool,
         quantization: Quantization = NESTED,
     ) -> None:
-        super().__init__(original.weight, original.bias, allowed, signed_input=signed_input, quantization=quantization)
+        super().__init__(
+            original.weight, original.bias, allowed, input_channels=original.in_features,
+            signed_input=signed_input, quantization=quantization,
+        )  # fmt: skip
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Multiply."""

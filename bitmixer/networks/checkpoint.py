@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitmixer.bitwidths import BitWidths, NormKey
+from bitmixer.bitwidths import ENDS, BitWidths, End, NormKey
 from bitmixer.errors import CheckpointError, did_you_mean
 from bitmixer.graph import LayerGraph
 from bitmixer.quantizers import Granularity, QuantizerName
@@ -42,6 +42,7 @@ class NetworkForm:
     norm: NormKey = "transition"
     quantizer: QuantizerName = "nested"
     granularity: Granularity = "tensor"
+    pinned: tuple[End, ...] = ENDS
     scheme: dict[str, BitWidths] | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -211,6 +212,7 @@ def twin_of(original: nn.Module, form: NetworkForm) -> MetaQuantizedNetwork:
         quantizer=form.quantizer,
         granularity=form.granularity,
         scheme=form.scheme,
+        pinned=form.pinned,
     )
 
 

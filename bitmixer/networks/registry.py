@@ -79,6 +79,30 @@ ARCHITECTURES: dict[str, Architecture] = {
         builder="transformer.PatchTransformer", options={"depth": 4},
         width=64, input_shape=CIFAR, classes=10, parameters=138_442, macs=8_622_720,
     ),
+    "bcnn": Architecture(
+        builder="bcnn.BCNN", options={"blocks": (2, 2, 2)},
+        width=64, input_shape=CIFAR, classes=10, parameters=1_200_866, macs=202_902_016,
+    ),
+    "bcnn_bit_planes": Architecture(
+        builder="bcnn.BCNN", options={"blocks": (2, 2, 2), "code": "bit_planes"},
+        width=64, input_shape=CIFAR, classes=10, parameters=1_200_842, macs=202_902_016,
+    ),
+    "bcnn_real_stem": Architecture(
+        builder="bcnn.BCNN", options={"blocks": (2, 2, 2), "code": "real"},
+        width=64, input_shape=CIFAR, classes=10, parameters=1_188_746, macs=190_515_712,
+    ),
+    "bcnn_space_to_depth": Architecture(
+        builder="bcnn.BCNN", options={"blocks": (2, 2, 2), "space_to_depth": 2},
+        width=64, input_shape=CIFAR, classes=10, parameters=1_242_410, macs=61_344_256,
+    ),
+    "bcnn_space_to_depth_real_stem": Architecture(
+        builder="bcnn.BCNN", options={"blocks": (2, 2, 2), "space_to_depth": 2, "code": "real"},
+        width=64, input_shape=CIFAR, classes=10, parameters=1_193_930, macs=48_957_952,
+    ),
+    "bcnn_plain": Architecture(
+        builder="bcnn.BCNN", options={"blocks": (2, 2, 2), "shortcuts": False},
+        width=64, input_shape=CIFAR, classes=10, parameters=1_200_866, macs=202_902_016,
+    ),
 }  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from bitmixer.quantizers.registry import NESTED, QUANTIZERS, Granularity, Quanti
 if TYPE_CHECKING:
     from bitmixer.quantizers.base import Coded as Coded
     from bitmixer.quantizers.base import Quantizer as Quantizer
+    from bitmixer.quantizers.binary import BinaryActivationQuantizer as BinaryActivationQuantizer
+    from bitmixer.quantizers.binary import BinaryWeightQuantizer as BinaryWeightQuantizer
     from bitmixer.quantizers.bit_planes import BitPlaneQuantizer as BitPlaneQuantizer
     from bitmixer.quantizers.codes import code_range as code_range
     from bitmixer.quantizers.dorefa import DoReFaWeightQuantizer as DoReFaWeightQuantizer
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from bitmixer.quantizers.pact import PactQuantizer as PactQuantizer
 
 _HOMES = {
+    "BinaryActivationQuantizer": "binary",
+    "BinaryWeightQuantizer": "binary",
     "BitPlaneQuantizer": "bit_planes",
     "Coded": "base",
     "DoReFaWeightQuantizer": "dorefa",
@@ -34,6 +38,8 @@ _HOMES = {
 __all__ = [
     "NESTED",
     "QUANTIZERS",
+    "BinaryActivationQuantizer",
+    "BinaryWeightQuantizer",
     "BitPlaneQuantizer",
     "Coded",
     "DoReFaWeightQuantizer",

@@ -60,6 +60,10 @@ class Quantizer(nn.Module, ABC):
     def calibrate(self, x: Tensor) -> None:
         """Fit what is learned, at every width, to the values of ``x``."""
 
+    def is_sign(self, bits: int) -> bool:
+        """Whether codes of ``bits`` tell on which side of a threshold values lie: -1 or +1, and +1 outside of a map."""
+        return False
+
     def codes(self, x: Tensor) -> Tensor:
         """Return the integer codes of ``x`` at the current width, held as floats."""
         return self.encode(x).codes

@@ -96,9 +96,11 @@ class NestedWeightQuantizer(Quantizer):
         if self.widths[0] == 1:
             self._fit(self.log_sign_step, x, 1)
         if self.highest > 1:
-            lowest = min(bits for bits in self.widths if bits > 1)
-            self._fit(self.log_step, x, lowest)
-            self.log_step.sub_(math.log(2.0) * (self.highest - lowest))
+            self._fit_from(x, min(bits for bits in self.widths if bits > 1))
+
+    def _fit_from(self, weight: Tensor, lowest: int) -> None:
+        self._fit(self.log_step, weight, lowest)
+        self.log_step.sub_(math.log(2.0) * (self.highest - lowest))
 
     @staticmethod
     def _fit(log_step: Tensor, weight: Tensor, bits: int) -> None:

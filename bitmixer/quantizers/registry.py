@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bitmixer.quantizers.base import Quantizer
+    from bitmixer.quantizers.binary import BinaryActivationQuantizer
     from bitmixer.quantizers.lsq import StepQuantizer
 
-QuantizerName = Literal["nested", "lsq", "symmetric", "dorefa"]
+QuantizerName = Literal["nested", "lsq", "symmetric", "dorefa", "binary"]
 Granularity = Literal["tensor", "channel"]
 """How many weight steps a layer has: one, or one per output channel."""
 
@@ -24,12 +25,14 @@ QUANTIZERS: dict[QuantizerName, WeightCodes] = {
     "lsq": "independent",
     "symmetric": "independent",
     "dorefa": "truncated",
+    "binary": "nested",
 }
 """Names, and what their weight codes are.
 
 ``nested``: double rounding for weights, LSQ for activations. ``lsq``: LSQ with an independent step per width for
 both. ``symmetric``: the same with weight codes that a sign and a magnitude hold. ``dorefa``: DoReFa weights and PACT
-activations, as in AdaBits.
+activations, as in AdaBits. ``binary``: as ``nested``, but one bit is that of binary networks: signs about learned
+thresholds, and the weights' mean size per channel.
 """
 
 
@@ -61,6 +64,7 @@ class Quantization:
 
     def for_weights(self, widths: Sequence[int], weight: Tensor) -> Quantizer:
         """Return the quantiser of a layer's weights, of the shape of ``weight``."""
+        from bitmixer.quantizers.binary import BinaryWeightQuantizer
         from bitmixer.quantizers.dorefa import DoReFaWeightQuantizer
         from bitmixer.quantizers.lsq import StepQuantizer
         from bitmixer.quantizers.nested import NestedWeightQuantizer
@@ -70,13 +74,27 @@ class Quantization:
             return StepQuantizer(widths, signed=True, channels=channels, symmetric=self.quantizer == "symmetric")
         if self.quantizer == "dorefa":
             return DoReFaWeightQuantizer(widths, per_channel=channels is not None)
-        return NestedWeightQuantizer(widths, channels=channels)
+        return (BinaryWeightQuantizer if self.quantizer == "binary" else NestedWeightQuantizer)(
+            widths, channels=channels
+        )
 
-    def for_activations(self, widths: Sequence[int], *, signed: bool) -> StepQuantizer:
-        """Return the quantiser of a layer's input."""
+    def for_activations(
+        self, widths: Sequence[int], *, signed: bool, channels: int | None = None, trailing_axes: int = 0
+    ) -> StepQuantizer | BinaryActivationQuantizer:
+        """Return the quantiser of a layer's input.
+
+        Args:
+            widths: Bit-widths it can be set to.
+            signed: Whether the input can be negative.
+            channels: Channels of the input, for what is learned per channel; ``None`` for one of all.
+            trailing_axes: Axes behind that of the channels.
+        """
+        from bitmixer.quantizers.binary import BinaryActivationQuantizer
         from bitmixer.quantizers.lsq import StepQuantizer
         from bitmixer.quantizers.pact import PactQuantizer
 
+        if self.quantizer == "binary":
+            return BinaryActivationQuantizer(widths, signed=signed, channels=channels, trailing_axes=trailing_axes)
         return (PactQuantizer if self.quantizer == "dorefa" else StepQuantizer)(widths, signed=signed)
 
 

@@ -213,6 +213,7 @@ def _form(recipe: Recipe, images: ImageSet) -> NetworkForm:
         quantizer=recipe.quantizer,
         granularity=recipe.granularity,
         scheme=None if recipe.scheme is None else dict(BitAssignment(recipe.scheme)),
+        pinned=recipe.pinned,
     )
 
 

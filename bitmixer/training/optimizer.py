@@ -105,5 +105,5 @@ def _step_factors(network: nn.Module, factors: Mapping[str, float]) -> Iterator[
             for bits, log_step in module.log_steps.items():
                 if bits in factors:
                     yield log_step, factors[bits]
-        elif isinstance(module, NestedWeightQuantizer) and module.widths[0] == 1 and "1" in factors:
+        elif isinstance(module, NestedWeightQuantizer) and hasattr(module, "log_sign_step") and "1" in factors:
             yield module.log_sign_step, factors["1"]

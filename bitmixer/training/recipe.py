@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 import bitmixer
-from bitmixer.bitwidths import NormKey, checked_bits, is_width
+from bitmixer.bitwidths import ENDS, End, NormKey, checked_bits, is_width
 from bitmixer.data import DATA_SETS, TRAINING_IMAGES
 from bitmixer.documents import Problem, Section, load_document
 from bitmixer.errors import BitmixerError, DocumentError, did_you_mean
@@ -203,11 +203,13 @@ class Recipe(Training):
         tied: Whether a layer's weights and activations share one width.
         norm: What chooses a norm: both neighbours' widths, its producer's alone, or nothing (one shared norm).
         residual_bits: Width of tensors that wait in memory for a shortcut or a join.
-        quantizer: ``nested``, ``lsq`` (independent steps per width) or ``dorefa`` (with PACT activations).
+        quantizer: ``nested``, ``lsq`` (independent steps per width), ``dorefa`` (with PACT activations) or ``binary``
+            (one bit as binary networks have it).
         granularity: Weight steps per ``tensor`` or per output ``channel``.
         scheme: Site -> its weight and activation bits, for a network that never changes them.
         bit_sparsity: How the stage ``planes`` finds such a scheme; ``bits`` is then the one width at which it starts.
         continuous_sparsity: Another way to find one, instead.
+        pinned: Which of the ``first`` and the ``last`` layer are kept at 8 bits.
     """
 
     schema_version: Literal[1]
@@ -221,6 +223,7 @@ class Recipe(Training):
     residual_bits: int = Field(default=8, ge=2, le=8)
     quantizer: QuantizerName = "nested"
     granularity: Granularity = "tensor"
+    pinned: tuple[End, ...] = ENDS
     scheme: Mapping[str, tuple[int, int]] | None = None
     bit_sparsity: BitSparsity | None = None
     continuous_sparsity: ContinuousSparsity | None = None

@@ -18,7 +18,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bit_mixer_arms import META, arms, trained
+from bit_mixer_arms import META, arms
+from training_arms import trained
 
 HERE = Path(__file__).parent
 TWIN = HERE / "bit-mixer.json"
@@ -42,7 +43,7 @@ def collect(runs: Path, *, train: bool) -> None:
         if not train and not (folder / "checkpoint.json").is_file():
             results["arms"][name] = None
             continue
-        checkpoint = trained(name, recipe, runs)
+        checkpoint = trained(name, recipe, runs, first=arms()[META])
         assert checkpoint.metrics is not None
         passes = {len(stage.passes) for stage in recipe.quantized_stages}
         results["arms"][name] = {

@@ -278,7 +278,7 @@ def test_first_and_last_are_pinned_unless_one_asks() -> None:
     assert [site.allowed for site in twin.sites if len(site.allowed) == 1] == [((8, 8),), ((8, 8),)]
     assert twin.sites[0].name == "stem"
     assert twin.sites[-1].name == "classifier"
-    free = convert(plain_network(), [2, 4], pin_first_and_last=False)
+    free = convert(plain_network(), [2, 4], pinned=())
     assert all(site.allowed == (BitWidths(2, 2), BitWidths(4, 4)) for site in free.sites)
 
 

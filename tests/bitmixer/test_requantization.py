@@ -80,7 +80,7 @@ def test_ties_go_the_same_way() -> None:
     """Steps and norms of powers of two: every other sum lies exactly between two codes."""
     inputs = torch.randint(-4, 4, (40, 6)).float() / 4
     model = nn.Sequential(nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5, eps=0.0), nn.Linear(5, 3, bias=False))
-    network = twin(model.eval(), inputs, (2, 8), pin_first_and_last=False)
+    network = twin(model.eval(), inputs, (2, 8), pinned=())
     network.assign(network.uniform(2))
     for parameter in network.parameters():
         if parameter.dim() == 0:  # the logarithm of a step

@@ -402,5 +402,5 @@ def test_affines_stand_in_for_norms_where_bits_switch_and_only_there() -> None:
     )  # fmt: skip
     assert set(convert(model).transitions) == {"0_affine", "4", "5_affine"}
     assert set(convert(model, affine_without_norm=False).transitions) == {"4"}
-    free = convert(model, pin_first_and_last=False)
+    free = convert(model, pinned=())
     assert set(free.transitions) == {"0_affine", "4", "5_affine", "7_affine"}

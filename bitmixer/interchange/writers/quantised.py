@@ -11,7 +11,7 @@ from bitmixer.interchange.writers.export import Export
 from bitmixer.layers import MixedConvolution, MixedLinear, Site, StoredTensor, TransitionalNorm
 from bitmixer.layers.transitional_norm import Affine, folded
 from bitmixer.operations import module_of, place
-from bitmixer.quantizers import DoReFaWeightQuantizer
+from bitmixer.quantizers import BinaryActivationQuantizer, DoReFaWeightQuantizer
 
 
 def site(export: Export, node: fx.Node) -> str:
@@ -20,6 +20,11 @@ def site(export: Export, node: fx.Node) -> str:
     assert isinstance(site, Site)
     activation, weight = site.activation_quantizer, site.weight_quantizer
     activation.bits, weight.bits = site.widths.activation, site.widths.weight
+    if isinstance(activation, BinaryActivationQuantizer):
+        raise InterchangeError(
+            f"{place(node)}: {name}: signs about learned thresholds, padded with ones, have no QONNX form: "
+            "convert with another quantizer than 'binary'"
+        )
     codes, step = weight.encode(site.weight)
     axes, width = site.weight.dim() - 2, site.widths.weight
     if isinstance(site, MixedLinear):
