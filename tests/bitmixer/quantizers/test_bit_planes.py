@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor
@@ -51,7 +51,8 @@ def test_a_weight_starts_at_the_nearest_code_of_all_planes(weight: Tensor) -> No
     quantizer = BitPlaneQuantizer(8, weight)
     quantizer.calibrate(weight)
     scale = float(weight.abs().max())
-    if scale < 1e-30:
+    assume(scale == 0 or scale > 1e-30)  # steps of smaller weights have too few digits
+    if scale == 0:
         assert not values(quantizer).any()
         return
     reference = np.rint(weight.double().numpy() / scale * 127) * scale / 127
