@@ -123,7 +123,7 @@ def unpu(bits: int) -> dict[str, float]:
     widths = np.array([bits]), np.array([16])
     cycles = int(device.array.compute_cycles(shapes, *widths).item())
     joules = float(device.energy_table.energy_joules(device.array.action_counts(shapes, *widths)).item())
-    peak = device.array.peak_operations_per_cycle(bits) * device.frequencies_hertz[0] / 1e9
+    peak = 2 * float(device.array.peak_macs_per_cycle(*widths).item()) * device.frequencies_hertz[0] / 1e9
     return {"gops": peak, "tops_per_watt": 2 * int(shapes.macs.item()) / joules / 1e12, "cycles": cycles}
 
 
