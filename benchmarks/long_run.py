@@ -20,7 +20,7 @@ def main() -> None:
         began = time.perf_counter()
         summary = pipeline.run(planned, Path(folder), figures=False)
         seconds = time.perf_counter() - began
-    executions = summary["frames_completed"] * len(planned.checkpoint.graph.layers)
+    executions = summary["frames_completed"] * len(planned.streams[0].checkpoint.graph.layers)
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{executions} layer executions, {summary['decisions']} decisions: {seconds:.1f} s "

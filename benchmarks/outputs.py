@@ -37,7 +37,7 @@ def main() -> None:
     planned = pipeline.plan("thermal_throttle", sets=["duration=120 s"])
     stream = planned.scenario.streams[0]
     assert stream.data is not None
-    loaded = LoadedNetwork(planned.checkpoint, stream.data)
+    loaded = LoadedNetwork(planned.streams[0].checkpoint, stream.data)
     frames = Frames()
     Simulator(simulation_setup(planned, len(loaded.labels)), [frames]).run()
     pairs: dict[tuple[tuple[int, int], ...], set[int]] = defaultdict(set)

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import RecordsError
-from hwsim.metrics import answers
+from hwsim.metrics import Answers, answers
 from hwsim.records.store import RunFolder
+from hwsim.records.streams import streams_of
 
 RESAMPLES = 2000
 SEED = 20_240_601
@@ -29,6 +30,9 @@ RESAMPLES_AT_ONCE = 100
 
 OF_INPUTS = ("accuracy", "correct_on_time_rate")
 """Metrics that are means over inputs, so that another test set would change them."""
+
+OF_A_STREAM = 1 << 24
+"""More inputs than any test set has."""
 
 NOT_COMPARED = ("run_id", "controller", "wall_seconds")
 
@@ -112,7 +116,7 @@ def _intervals(
     folders: Sequence[RunFolder], drawn: NDArray[np.int64], rates: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, Interval]:
     """Return the interval of every metric of one controller."""
-    summaries = [folder.summary for folder in folders]
+    summaries = [_with_streams(folder.summary) for folder in folders]
     intervals = {}
     for metric in filter(partial(_is_metric, summaries[0]), summaries[0]):
         values = [summary.get(metric) for summary in summaries]
@@ -123,6 +127,12 @@ def _intervals(
         resampled = rates[metric] if metric in rates else numbers[drawn].mean(axis=1)
         intervals[metric] = _interval(float(numbers.mean()), resampled)
     return intervals
+
+
+def _with_streams(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a summary that has the metrics of each of several streams beside the totals: ``camera.accuracy``."""
+    own = summary.get("streams", {}).items()
+    return {**summary, **{f"{stream}.{name}": value for stream, metrics in own for name, value in metrics.items()}}
 
 
 def _is_metric(summary: Mapping[str, Any], name: str) -> bool:
@@ -146,7 +156,7 @@ def _resampled_rates(
     Every run is four counts per input of the test set: right, completed, right and on time, arrived. A
     resample weighs the inputs by how often each was drawn, and takes the mean over the drawn replications.
     """
-    flat = {label: [answers(_answered(folder)) for folder in folders] for label, folders in runs.items()}
+    flat = {label: [_answers(folder) for folder in folders] for label, folders in runs.items()}
     flat = {label: of_one for label, of_one in flat.items() if all(run.right is not None for run in of_one)}
     everything = [run.input_indices for of_one in flat.values() for run in of_one]
     known = np.unique(np.concatenate(everything)) if everything else np.empty(0, np.int32)
@@ -165,8 +175,21 @@ def _resampled_rates(
     return rates
 
 
-def _answered(folder: RunFolder) -> Any:
-    return folder.table("frames", ["status", "input_indices", "predictions", "labels"])
+def _answers(folder: RunFolder) -> Answers:
+    """Return what became of every input; inputs of several streams are told apart, as each has its own test set."""
+    streams = streams_of(folder)
+    parts = [
+        answers(stream.table("frames", ["status", "input_indices", "predictions", "labels"])) for stream in streams
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    right = [part.right for part in parts if part.right is not None]
+    return Answers(
+        input_indices=np.concatenate([part.input_indices + OF_A_STREAM * at for at, part in enumerate(parts)]),
+        completed=np.concatenate([part.completed for part in parts]),
+        on_time=np.concatenate([part.on_time for part in parts]),
+        right=np.concatenate(right) if len(right) == len(parts) else None,
+    )
 
 
 def _counts(run: Any, known: NDArray[np.int32]) -> NDArray[np.float64]:

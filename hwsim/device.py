@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,9 +142,9 @@ class Device:
             execution=self.execution,
         )
 
-    def plant_parameters(self, costs: CostTable, ambient: Ambient) -> PlantParameters:
-        """Return the physics; row 0 is idle and row 1 + r is row r of the cost table."""
-        energies = costs.node_energy_joules.reshape(-1, costs.node_energy_joules.shape[-1])
+    def plant_parameters(self, costs: Sequence[CostTable], ambient: Ambient) -> PlantParameters:
+        """Return the physics; row 0 is idle, and those of the cost tables follow, one table after the other."""
+        energies = np.vstack([table.node_energy_joules.reshape(table.rows, -1) for table in costs])
         return PlantParameters(
             network=self.thermal_network,
             ambient=ambient,

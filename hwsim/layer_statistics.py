@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bitmixer.graph import LayerGraph
 from hwsim.errors import RecordsError
+from hwsim.records.schema import MOVING
 from hwsim.records.store import RunTables, numbers
 
 PICOSECONDS_PER_SECOND = 10**12
@@ -25,7 +26,10 @@ COLUMNS = ("frame", "attempt", "purpose", "layer", "start_picoseconds", "finish_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerTotals:
-    """One row of ``layers.csv``; the means weigh every execution the same, and are null without any."""
+    """One row of ``layers.csv``; the means weigh every execution the same, and are null without any.
+
+    What was moved for a preempted frame counts in time, cycles, traffic and energy, but is no execution.
+    """
 
     layer: str
     executions: int
@@ -48,6 +52,9 @@ class LayerStatistics:
         mean_activation_bits: The same for activations.
         bit_switches: Executions of a site at other widths than its execution before.
         mixed_frames: Frames of which one attempt ran its sites that are not pinned at different widths.
+        executed_macs: Of all executions: what the means are weighted by.
+        preemptions: Times that a frame was preempted.
+        moved_bits: Bits of tensors that left the chip then, and of those that returned.
     """
 
     totals: tuple[LayerTotals, ...]
@@ -55,6 +62,9 @@ class LayerStatistics:
     mean_activation_bits: float | None
     bit_switches: int
     mixed_frames: int
+    executed_macs: float = 0.0
+    preemptions: int = 0
+    moved_bits: int = 0
 
 
 def layer_statistics(run: RunTables, graph: LayerGraph) -> LayerStatistics:
@@ -64,6 +74,27 @@ def layer_statistics(run: RunTables, graph: LayerGraph) -> LayerStatistics:
         RecordsError: A layer is not in the graph.
     """
     return _add_up(run.batches("layers", COLUMNS), graph)
+
+
+def combined(statistics: Sequence[LayerStatistics]) -> LayerStatistics:
+    """Return the statistics of several streams as one; their layers follow one another."""
+    if len(statistics) == 1:
+        return statistics[0]
+    macs = sum(each.executed_macs for each in statistics)
+
+    def mean(name: str) -> float | None:
+        return ratio(sum((getattr(each, name) or 0.0) * each.executed_macs for each in statistics), macs)
+
+    return LayerStatistics(
+        totals=tuple(row for each in statistics for row in each.totals),
+        mean_weight_bits=mean("mean_weight_bits"),
+        mean_activation_bits=mean("mean_activation_bits"),
+        bit_switches=sum(each.bit_switches for each in statistics),
+        mixed_frames=sum(each.mixed_frames for each in statistics),
+        executed_macs=macs,
+        preemptions=sum(each.preemptions for each in statistics),
+        moved_bits=sum(each.moved_bits for each in statistics),
+    )
 
 
 def site_positions(layers: pa.Table, graph: LayerGraph) -> NDArray[np.int32]:
@@ -89,16 +120,21 @@ def _add_up(batches: Iterable[pa.Table], graph: LayerGraph) -> LayerStatistics:
     executions = np.zeros(sites, np.int64)
     sums: dict[str, NDArray[Any]] = {name: np.zeros(sites) for name in (*_SUMMED, "busy")}
     switches, mixed = _Switches(sites), _MixedFrames(graph)
+    preemptions = moved_bits = 0
     for batch in batches:
         positions = site_positions(batch, graph)
         columns = {name: numbers(batch.column(name)) for name in COLUMNS if name not in ("layer", "purpose")}
         columns["busy"] = columns["finish_picoseconds"] - columns["start_picoseconds"]
-        executions += np.bincount(positions, minlength=sites)
         for name in sums:
             sums[name] += np.bincount(positions, weights=columns[name], minlength=sites)
+        purpose = batch.column("purpose")
+        moving = numbers(pc.is_in(purpose, value_set=pa.array(MOVING)))
+        preemptions += int(numbers(pc.equal(purpose, MOVING[0])).sum())
+        moved_bits += int(columns["dram_bits"][moving].sum())
+        executions += np.bincount(positions[~moving], minlength=sites)
         codes = columns["weight_bits"].astype(np.int16) * 256 + columns["activation_bits"]
-        switches.add(positions, codes)
-        answering = numbers(pc.is_in(batch.column("purpose"), value_set=pa.array(ANSWERING)))
+        switches.add(positions[~moving], codes[~moving])
+        answering = numbers(pc.is_in(purpose, value_set=pa.array(ANSWERING)))
         mixed.add(positions[answering], codes[answering], columns["frame"][answering], columns["attempt"][answering])
     macs = np.array([layer.macs for layer in graph.layers], np.float64)
     return LayerStatistics(
@@ -120,6 +156,9 @@ def _add_up(batches: Iterable[pa.Table], graph: LayerGraph) -> LayerStatistics:
         mean_activation_bits=ratio(macs @ sums["activation_bits"], float(macs @ executions)),
         bit_switches=switches.count,
         mixed_frames=mixed.count,
+        executed_macs=float(macs @ executions),
+        preemptions=preemptions,
+        moved_bits=moved_bits,
     )
 
 

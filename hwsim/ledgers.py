@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from hwsim.errors import InvariantError
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.plant import Plant
 from hwsim.plant.shutdown import POWERED
+from hwsim.records.schema import MOVING
 from hwsim.simulation.schedule import build_schedule
 
 TOLERANCE = 1e-9
@@ -61,10 +63,18 @@ class Ledgers:
                 )
 
 
-def close_ledgers(folder: Path, device: Device, costs: CostTable, plant: Plant) -> Ledgers:
-    """Return the ledgers of a finished run whose tables are written."""
+def close_ledgers(folder: Path, device: Device, costs: Mapping[str, CostTable], plant: Plant) -> Ledgers:
+    """Return the ledgers of a finished run whose tables are written.
+
+    Args:
+        folder: The run's folder.
+        device: The device.
+        costs: Stream -> cost table of its network.
+        plant: The device's physics at the end.
+    """
+    dynamic = [_dynamic_joules(folder, stream, table, device) for stream, table in costs.items()]
     return Ledgers(
-        records_joules=_dynamic_joules(folder, costs, device) + _other_joules(folder, device),
+        records_joules=math.fsum((*dynamic, _moved_joules(folder, device), _other_joules(folder, device))),
         plant_joules=plant.plant_energy_joules,
         heat_joules=math.fsum((plant.heat_stored_joules, plant.heat_to_ambient_joules, plant.elsewhere_joules)),
         battery_joules=None if plant.supply is None else plant.supply.delivered_joules,
@@ -72,8 +82,8 @@ def close_ledgers(folder: Path, device: Device, costs: CostTable, plant: Plant) 
     )
 
 
-def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
-    """Return counts times table, over every written layer row; less what values let the array skip."""
+def _dynamic_joules(folder: Path, stream: str, costs: CostTable, device: Device) -> float:
+    """Return counts times table, over every layer row of a stream; less what values let the array skip."""
     schedule = build_schedule(costs.graph, costs)
     executions, array_cycles = np.zeros(costs.rows), np.zeros(costs.rows)
     names = {layer.name: position for position, layer in enumerate(costs.graph.layers)}
@@ -81,7 +91,9 @@ def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
         "layer", "weight_bits", "activation_bits", "next_activation_bits", "norm_reload", "planes_fetched",
         "dynamic_energy_scale", "array_cycles",
     ]  # fmt: skip
-    for batch in pq.ParquetFile(folder / "layers.parquet").iter_batches(columns=columns):
+    for whole in pq.ParquetFile(folder / "layers.parquet").iter_batches(columns=[*columns, "stream", "purpose"]):
+        executed = pc.invert(pc.is_in(whole.column("purpose"), value_set=pa.array(MOVING)))
+        batch = whole.filter(pc.and_(executed, pc.equal(whole.column("stream"), stream)))
         layer = batch.column("layer").dictionary_encode()
         positions = np.array([names[name] for name in layer.dictionary.to_pylist()])[layer.indices.to_numpy()]
         keys = np.stack([
@@ -106,6 +118,14 @@ def _dynamic_joules(folder: Path, costs: CostTable, device: Device) -> float:
     for action, counts in costs.cycle_counts.items():
         totals[action] -= float(counts.reshape(-1) @ skipped)
     return math.fsum(total * device.energy_table.joules_per_action(action) for action, total in totals.items())
+
+
+def _moved_joules(folder: Path, device: Device) -> float:
+    """Return the energy of the tensors that left the chip with preempted frames, and returned."""
+    columns = ["dram_bits", "dynamic_energy_scale"]
+    moved = pq.read_table(folder / "layers.parquet", columns=columns, filters=pc.field("purpose").isin(MOVING))
+    bits = moved["dram_bits"].to_numpy() * moved["dynamic_energy_scale"].to_numpy()
+    return math.fsum(bits) * device.energy_table.joules_per_action("dram_bit")
 
 
 def _other_joules(folder: Path, device: Device) -> float:

@@ -5,6 +5,7 @@ Only the columns that are needed are read, so that millions of layer rows fit in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 
 from bitmixer.graph import LayerGraph
 from hwsim.errors import RecordsError
-from hwsim.layer_statistics import LayerStatistics, ratio
+from hwsim.layer_statistics import LayerStatistics, combined, ratio
 from hwsim.plant.shutdown import BROWN_OUT, POWERED, RUNAWAY, SHUT_DOWN
 from hwsim.realised_bits import MID_FRAME_COLUMNS, mid_frame_switches
 from hwsim.records.store import RunTables, numbers
+from hwsim.records.streams import StreamTables
 
 PICOSECONDS_PER_SECOND = 10**12
 COMPLETED = ("on_time", "late")
@@ -56,22 +58,68 @@ def summarise(run: RunTables, layers: LayerStatistics, graph: LayerGraph, *, wal
     Raises:
         RecordsError: The tables contradict one another.
     """
+    switches = len(mid_frame_switches(run.table("decisions", MID_FRAME_COLUMNS), graph))
+    return _summary(run, layers, switches, wall_seconds)
+
+
+def summarise_streams(
+    run: RunTables, streams: Sequence[StreamTables], layers: Sequence[LayerStatistics], *, wall_seconds: float
+) -> dict[str, Any]:
+    """Return the content of ``summary.json`` of a run of one or more streams.
+
+    Where there are several, the totals are over all of them, and ``streams`` has those of each.
+
+    Args:
+        run: The records.
+        streams: The same, stream by stream.
+        layers: Statistics of each stream's layer rows.
+        wall_seconds: Time that the simulation took on this machine.
+
+    Raises:
+        RecordsError: The tables contradict one another.
+    """
+    switches = [
+        len(mid_frame_switches(stream.table("decisions", MID_FRAME_COLUMNS), stream.graph)) for stream in streams
+    ]
+    totals = _summary(run, combined(layers), sum(switches), wall_seconds)
+    if len(streams) == 1:
+        return totals
+    parts = {
+        stream.name: {
+            **_frame_metrics(stream),
+            "dynamic_energy_joules": math.fsum(row.energy_joules for row in own.totals),
+            "busy_seconds": math.fsum(row.busy_seconds for row in own.totals),
+            "preemptions": own.preemptions,
+            "moved_bits": own.moved_bits,
+            **_bit_metrics(own, switched),
+        }
+        for stream, own, switched in zip(streams, layers, switches, strict=True)
+    }
+    return {**totals, "preemptions": combined(layers).preemptions, "streams": parts}
+
+
+def _summary(run: RunTables, layers: LayerStatistics, switches: int, wall_seconds: float) -> dict[str, Any]:
     frames, device = _frame_metrics(run), _device_metrics(run)
     battery = _battery_metrics(run) if "battery" in run.manifest["limits"] else {}
-    energy_per_input = ratio(device["energy_joules"], frames["inputs_completed"])
     return {
         "run_id": run.manifest["run_id"],
         "controller": run.manifest["controller"],
         **frames,
         **device,
         **battery,
-        "energy_per_input_joules": energy_per_input,
+        "energy_per_input_joules": ratio(device["energy_joules"], frames["inputs_completed"]),
+        **_bit_metrics(layers, switches),
+        "wall_seconds": wall_seconds,
+    }
+
+
+def _bit_metrics(layers: LayerStatistics, switches: int) -> dict[str, Any]:
+    return {
         "mean_weight_bits": layers.mean_weight_bits,
         "mean_activation_bits": layers.mean_activation_bits,
         "bit_switches": layers.bit_switches,
-        "mid_frame_switches": len(mid_frame_switches(run.table("decisions", MID_FRAME_COLUMNS), graph)),
+        "mid_frame_switches": switches,
         "mixed_frames": layers.mixed_frames,
-        "wall_seconds": wall_seconds,
     }
 
 

@@ -7,16 +7,17 @@ scenario -> device + layer graph -> cost table -> simulation <-> controller -> r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwsim import metrics
 from hwsim.controllers import build_controller
-from hwsim.cost.arrays import ValueArray
+from hwsim.cost.arrays import ArrayModel, ValueArray
 from hwsim.layer_statistics import layer_statistics
 from hwsim.ledgers import close_ledgers
-from hwsim.planning import Plan, plan, simulation_setup
+from hwsim.planning import Plan, PlannedStream, plan, simulation_setup
 from hwsim.records.folder import (
     clear,
     require_usable,
@@ -25,12 +26,14 @@ from hwsim.records.folder import (
     write_layer_totals,
     write_manifest,
 )
-from hwsim.records.recorder import Recorder
+from hwsim.records.recorder import RecordedStream, Recorder
 from hwsim.records.store import RunFolder
-from hwsim.simulation.simulator import Simulator
+from hwsim.records.streams import streams_of
+from hwsim.simulation.events import FrameEnded, Observer, OfStream
+from hwsim.simulation.simulator import Simulator, Values
 
 if TYPE_CHECKING:
-    from hwsim.outputs import InStepExecution, LoadedNetwork
+    from hwsim.outputs import InStepExecution, LoadedNetwork, Predictions
     from hwsim.value_cycles import ValueCycles
 
 __all__ = ["Plan", "Progress", "plan", "run", "run_folder"]
@@ -53,51 +56,44 @@ def run(
     """
     began = time.perf_counter()
     require_usable(folder)
-    scenario, checkpoint = planned.scenario, planned.checkpoint
-    stream = scenario.streams[0]
-    loaded, in_step = _load_outputs(planned)
-    values = _load_values(planned, loaded, in_step)
+    executions = [_Execution.of(planned, stream) for stream in planned.streams]
     clear(folder)
     recorder = Recorder(
-        folder, checkpoint.graph, planned.costs, planned.device.thermal_network.nodes,
-        stream=stream.name, data=stream.data or "", battery=planned.device.battery is not None,
+        folder, [each.recorded for each in executions], planned.device.thermal_network.nodes,
+        battery=planned.device.battery is not None,
     )  # fmt: skip
     simulator = Simulator(
-        simulation_setup(planned, VIRTUAL_INPUTS if loaded is None else len(loaded.labels)),
-        [each for each in (in_step, values, recorder) if each],  # so that a frame on record has its outputs
-        confidences=tuple if in_step is None else in_step.take_confidences,
-        array_cycles=values,
+        simulation_setup(planned, *(each.available_inputs for each in executions)),
+        # The recorder comes last, so that a frame on record has its outputs.
+        [*(each for at, execution in enumerate(executions) for each in execution.observers(at)), recorder],
+        [each.values for each in executions],
     )
-    predictions = {} if in_step is None else in_step.predictions
     interrupted = False
     try:
         simulator.run(lambda share: progress("simulating", share))
-        if loaded is not None and in_step is None:
-            from hwsim.outputs import PredictionCache, lazy_predictions
-
-            predictions = lazy_predictions(
-                loaded,
-                recorder.frames,
-                cache=PredictionCache(loaded),
-                progress=lambda share: progress("outputs", share),
-            )
+        for at, each in enumerate(executions):
+            ran = [frame for frame in recorder.frames if frame.stream == at]
+            each.predict(ran, lambda share: progress("outputs", share))
     except KeyboardInterrupt:
         interrupted = True
-    if values is not None:
-        values.keep()
+    predictions = {frame: classes for each in executions for frame, classes in each.predictions.items()}
+    for each in executions:
+        each.keep()
     recorder.close()
-    recorder.write_frames(predictions, loaded.labels if loaded is not None and predictions else None)
+    recorder.write_frames(predictions, labelled=bool(predictions))
     write_manifest(planned, folder, interrupted=interrupted)
     records = RunFolder(folder)
-    layers = layer_statistics(records, checkpoint.graph)
-    summary = metrics.summarise(records, layers, checkpoint.graph, wall_seconds=time.perf_counter() - began)
+    streams = streams_of(records)
+    layers = [layer_statistics(stream, stream.graph) for stream in streams]
+    summary = metrics.summarise_streams(records, streams, layers, wall_seconds=time.perf_counter() - began)
     if interrupted:
         summary["interrupted"] = True
     else:
-        ledgers = close_ledgers(folder, planned.device, planned.costs, simulator.plant)
+        costs = {stream.stream.name: stream.costs for stream in planned.streams}
+        ledgers = close_ledgers(folder, planned.device, costs, simulator.plant)
         ledgers.check()
         summary["energy_ledgers"] = ledgers.as_dict()
-    write_layer_totals(layers, folder)
+    write_layer_totals({stream.name: each for stream, each in zip(streams, layers, strict=True)}, folder)
     write_json(folder / "summary.json", summary)
     if figures and not interrupted:
         from hwsim.report.run_figures import write_run_figures
@@ -107,27 +103,95 @@ def run(
     return summary
 
 
-def _load_outputs(planned: Plan) -> tuple[LoadedNetwork | None, InStepExecution | None]:
+@dataclass(kw_only=True)
+class _Execution:
+    """The real network of one stream, as far as the scenario wants it.
+
+    Attributes:
+        stream: The stream.
+        loaded: Its network with its data; ``None`` without outputs.
+        in_step: Runs it within the simulation, where that is wanted.
+        counting: Counts cycles from its values, where they depend on activations.
+        predictions: Frame -> predicted classes.
+    """
+
+    stream: PlannedStream
+    loaded: LoadedNetwork | None = None
+    in_step: InStepExecution | None = None
+    counting: ValueCycles | None = None
+    predictions: Predictions
+
+    @classmethod
+    def of(cls, planned: Plan, stream: PlannedStream) -> _Execution:
+        """Return it ready to run: a network that cannot be loaded is refused before anything is simulated."""
+        loaded, in_step = _load_outputs(planned, stream)
+        return cls(
+            stream=stream, loaded=loaded, in_step=in_step,
+            counting=_load_values(planned.device.array, loaded, in_step),
+            predictions={} if in_step is None else in_step.predictions,
+        )  # fmt: skip
+
+    @property
+    def available_inputs(self) -> int:
+        """Size of the test split."""
+        return VIRTUAL_INPUTS if self.loaded is None else len(self.loaded.labels)
+
+    @property
+    def recorded(self) -> RecordedStream:
+        """What records say of it."""
+        return RecordedStream(
+            name=self.stream.stream.name,
+            graph=self.stream.checkpoint.graph,
+            costs=self.stream.costs,
+            data=self.stream.stream.data or "",
+            labels=None if self.loaded is None else self.loaded.labels,
+        )
+
+    @property
+    def values(self) -> Values:
+        """What the simulation takes from it."""
+        confidences = tuple if self.in_step is None else self.in_step.take_confidences
+        return Values(confidences=confidences, array_cycles=self.counting)
+
+    def observers(self, at: int) -> list[Observer]:
+        """Return what follows the frames of the stream at this position."""
+        return [OfStream(each, at) for each in (self.in_step, self.counting) if each is not None]
+
+    def predict(self, frames: Sequence[FrameEnded], progress: Callable[[float], None]) -> None:
+        """Compute the predictions, unless that was done in step or is not wanted."""
+        if self.loaded is None or self.in_step is not None:
+            return
+        from hwsim.outputs import PredictionCache, lazy_predictions
+
+        self.predictions = lazy_predictions(self.loaded, frames, cache=PredictionCache(self.loaded), progress=progress)
+
+    def keep(self) -> None:
+        """Write to disk what other runs may use."""
+        if self.counting is not None:
+            self.counting.keep()
+
+
+def _load_outputs(planned: Plan, stream: PlannedStream) -> tuple[LoadedNetwork | None, InStepExecution | None]:
     """Return the network with its data, and the in-step execution, where the scenario wants them."""
-    scenario = planned.scenario
-    if scenario.outputs == "none":
+    if planned.scenario.outputs == "none":
         return None, None
-    wants = build_controller(scenario.controller.name, scenario.controller.options).needs_outputs
+    wants = build_controller(stream.controller.name, stream.controller.options).needs_outputs
     from hwsim.outputs import InStepExecution, LoadedNetwork, PredictionCache
 
-    data = scenario.streams[0].data
+    data = stream.stream.data
     assert data is not None  # the scenario's own rule where it wants outputs
-    loaded = LoadedNetwork(planned.checkpoint, data)
-    if wants or scenario.outputs == "in_step":
+    loaded = LoadedNetwork(stream.checkpoint, data)
+    if wants or planned.scenario.outputs == "in_step":
         return loaded, InStepExecution(loaded)
     if not PredictionCache(loaded).is_started:
         _ = loaded.network  # a network that cannot be loaded is refused before anything is simulated
     return loaded, None
 
 
-def _load_values(planned: Plan, loaded: LoadedNetwork | None, in_step: InStepExecution | None) -> ValueCycles | None:
+def _load_values(
+    array: ArrayModel, loaded: LoadedNetwork | None, in_step: InStepExecution | None
+) -> ValueCycles | None:
     """Return what counts cycles from values, where they depend on activations."""
-    array = planned.device.array
     if loaded is None or not isinstance(array, ValueArray) or not array.reads_activations:
         return None
     from hwsim.value_cycles import ValueCycles, cycle_cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from hwsim.config.input_file import copies
 from hwsim.config.overrides import split_sets
 from hwsim.config.packaged import find
 from hwsim.config.profile import DeviceProfile
-from hwsim.config.scenario import Scenario, load_scenario, resolved
+from hwsim.config.scenario import Controller, Scenario, Stream, controller_of, load_scenario, resolved, spelled
 from hwsim.controllers import build_controller, parse_controller
 from hwsim.controllers.base import NetworkView
 from hwsim.cost import CostTable
@@ -27,6 +26,7 @@ from hwsim.cost.arrays import ValueArray
 from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError
 from hwsim.simulation.control import device_view
+from hwsim.simulation.incoming import StreamSetup
 from hwsim.simulation.simulator import Setup
 from hwsim.surroundings import (
     build_ambient,
@@ -39,6 +39,23 @@ from hwsim.surroundings import (
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedStream:
+    """A stream of a plan.
+
+    Attributes:
+        stream: As the scenario has it.
+        checkpoint: The network.
+        costs: Its cost table on the device.
+        controller: Who decides for its frames.
+    """
+
+    stream: Stream
+    checkpoint: Checkpoint
+    costs: CostTable
+    controller: Controller
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A run that has been read and checked, ready to start.
 
@@ -47,9 +64,8 @@ class Plan:
         profile: The device profile, overrides applied.
         documents: The texts of scenario, profile and their files as they were read, by the names of their copies.
         device: The device.
-        checkpoint: The network.
-        costs: Its cost table on the device.
-        controller: Name of the controller and its options, as written.
+        streams: The streams, in the order of the scenario.
+        controller: Name of the controller and its options, as written; where streams have others, those too.
         run_id: Hash of all that affects the result.
     """
 
@@ -57,8 +73,7 @@ class Plan:
     profile: DeviceProfile
     documents: Mapping[str, str]
     device: Device
-    checkpoint: Checkpoint
-    costs: CostTable
+    streams: tuple[PlannedStream, ...]
     controller: str
     run_id: str
 
@@ -70,7 +85,7 @@ def plan(
 
     Args:
         scenario_name: Packaged name or path.
-        controller: ``NAME`` or ``NAME:option=value``, instead of the scenario's.
+        controller: ``NAME`` or ``NAME:option=value``, instead of the scenario's; a stream's own stays.
         seed: Instead of the scenario's.
         sets: ``path=value`` changes; those that begin with ``profile.`` change the profile.
 
@@ -87,29 +102,20 @@ def plan(
         if name == scenario.controller.name and not options:
             chosen = scenario.controller
         scenario = scenario.model_copy(update={"controller": chosen})
-    stream = scenario.streams[0]
     device = build_device(profile)
     _check_battery(scenario, device, path, sets)
-    with _blaming(path, sets, ("streams", 0, "network")):
-        checkpoint = find_checkpoint(_beside(stream.network, path))
-        if scenario.outputs != "none" and checkpoint.weights_sha256 is None:
-            raise ConfigurationError(f"{checkpoint.name} is a geometry without trained weights: set outputs: none")
-        costs = _cost_table(device, checkpoint, stream.inputs_per_frame)
-    with _blaming(path, sets, ("streams", 0, "data")):
-        if stream.data is not None:
-            require_shape(stream.data, checkpoint.graph.input_shape, checkpoint.name)
     with _blaming(path, sets, ("outputs",)):
         if scenario.outputs == "none" and isinstance(device.array, ValueArray) and device.array.reads_activations:
             raise ConfigurationError(
                 f"none, but array {device.array.name} takes its cycles from the activations of the network: set lazy"
             )
-    spelled = controller or _spelled(scenario)
-    with _blaming(path, sets, ("controller",), f"--controller {controller}" if controller else None):
-        scenario = _with_assignment(scenario, path, checkpoint.graph)
-        rehearsed = build_controller(scenario.controller.name, scenario.controller.options)
-        rehearsed.init(device_view(device), NetworkView(graph=checkpoint.graph, costs=costs))
-        if rehearsed.needs_outputs and scenario.outputs == "none":
-            raise ConfigurationError("reads confidences, but the scenario says outputs: none: set in_step")
+    checkpoints = [_checkpoint(scenario, at, path, sets) for at in range(len(scenario.streams))]
+    named = _spelled(scenario, controller)
+    scenario = _with_assignments(scenario, path, sets, controller, checkpoints)
+    streams = tuple(
+        _planned_stream(scenario, at, device, checkpoint, path, sets, controller)
+        for at, checkpoint in enumerate(checkpoints)
+    )
     return Plan(
         scenario=scenario,
         profile=profile,
@@ -120,11 +126,56 @@ def plan(
             **copies(profile),
         },
         device=device,
-        checkpoint=checkpoint,
-        costs=costs,
-        controller=spelled,
-        run_id=provenance.run_id(resolved(scenario, profile), checkpoint.sha256),
+        streams=streams,
+        controller=named,
+        run_id=provenance.run_id(resolved(scenario, profile), [checkpoint.sha256 for checkpoint in checkpoints]),
     )
+
+
+def _checkpoint(scenario: Scenario, at: int, path: Path, sets: Sequence[str]) -> Checkpoint:
+    """Return the network of a stream.
+
+    Raises:
+        ConfigurationError: There is none, or it does not fit the stream's data or the wanted outputs.
+    """
+    stream = scenario.streams[at]
+    with _blaming(path, sets, ("streams", at, "network")):
+        checkpoint = find_checkpoint(_beside(stream.network, path))
+        if scenario.outputs != "none" and checkpoint.weights_sha256 is None:
+            raise ConfigurationError(f"{checkpoint.name} is a geometry without trained weights: set outputs: none")
+        graph = checkpoint.graph  # read here, where it was named
+    with _blaming(path, sets, ("streams", at, "data")):
+        if stream.data is not None:
+            require_shape(stream.data, graph.input_shape, checkpoint.name)
+    return checkpoint
+
+
+def _planned_stream(
+    scenario: Scenario, at: int, device: Device, checkpoint: Checkpoint, path: Path, sets: Sequence[str],
+    option: str | None,
+) -> PlannedStream:  # fmt: skip
+    """Return a stream with its cost table, and a controller that has been tried out.
+
+    Raises:
+        ConfigurationError: The network does not run on the device, or the controller refuses them.
+    """
+    stream = scenario.streams[at]
+    with _blaming(path, sets, ("streams", at, "network")):
+        costs = _cost_table(device, checkpoint, stream.inputs_per_frame)
+    chosen = controller_of(scenario, at)
+    with _blaming(path, sets, *_controller_place(scenario, at, option)):
+        rehearsed = build_controller(chosen.name, chosen.options)
+        rehearsed.init(device_view(device), NetworkView(graph=checkpoint.graph, costs=costs))
+        if rehearsed.needs_outputs and scenario.outputs == "none":
+            raise ConfigurationError("reads confidences, but the scenario says outputs: none: set in_step")
+    return PlannedStream(stream=stream, checkpoint=checkpoint, costs=costs, controller=chosen)
+
+
+def _controller_place(scenario: Scenario, at: int, option: str | None) -> tuple[KeyPath, str | None]:
+    """Return where the controller of a stream was written: its place in the scenario, or the option."""
+    if scenario.streams[at].controller is not None:
+        return ("streams", at, "controller"), None
+    return ("controller",), f"--controller {option}" if option else None
 
 
 def _cost_table(device: Device, checkpoint: Checkpoint, inputs_per_frame: int) -> CostTable:
@@ -137,27 +188,22 @@ def _cost_table(device: Device, checkpoint: Checkpoint, inputs_per_frame: int) -
     return device.cost_table(graph, inputs_per_frame, weight_cycles=weight_cycles(array, checkpoint, graph.widths))
 
 
-def simulation_setup(planned: Plan, available_inputs: int) -> Setup:
+def simulation_setup(planned: Plan, *available_inputs: int) -> Setup:
     """Return what the simulator needs of a plan.
 
     Args:
         planned: The plan.
-        available_inputs: Size of the test split that frames draw their inputs from.
+        available_inputs: For each stream, the size of the test split that its frames draw their inputs from.
     """
     scenario = planned.scenario
-    stream = scenario.streams[0]
     return Setup(
         device=planned.device,
-        graph=planned.checkpoint.graph,
-        costs=planned.costs,
-        controller=build_controller(scenario.controller.name, scenario.controller.options),
+        streams=tuple(
+            _stream_setup(stream, available)
+            for stream, available in zip(planned.streams, available_inputs, strict=True)
+        ),
         ambient=build_ambient(scenario.environment.ambient),
         shared_dram=build_shared_dram(scenario.environment.memory_traffic, planned.device.memory),
-        arrivals=build_arrivals(stream.arrivals),
-        link_outages=build_outages(stream.link_outages),
-        inputs_per_frame=stream.inputs_per_frame,
-        available_inputs=available_inputs,
-        deadline_picoseconds=stream.deadline_picoseconds,
         queue_capacity=scenario.queue.capacity,
         drop_expired=scenario.queue.drop_expired,
         decisions=scenario.decisions,
@@ -168,6 +214,22 @@ def simulation_setup(planned: Plan, available_inputs: int) -> Setup:
         harvest=build_harvest(scenario.environment.harvest),
         seed=scenario.seed,
         faults=tuple(map(build_fault, scenario.faults)),
+    )
+
+
+def _stream_setup(planned: PlannedStream, available_inputs: int) -> StreamSetup:
+    stream = planned.stream
+    return StreamSetup(
+        name=stream.name,
+        priority=stream.priority,
+        graph=planned.checkpoint.graph,
+        costs=planned.costs,
+        controller=build_controller(planned.controller.name, planned.controller.options),
+        arrivals=build_arrivals(stream.arrivals),
+        link_outages=build_outages(stream.link_outages),
+        inputs_per_frame=stream.inputs_per_frame,
+        available_inputs=available_inputs,
+        deadline_picoseconds=stream.deadline_picoseconds,
     )
 
 
@@ -194,20 +256,34 @@ def _beside(name: str, scenario_path: Path) -> str:
     return str(beside) if is_there else name
 
 
-def _with_assignment(scenario: Scenario, path: Path, graph: LayerGraph) -> Scenario:
-    """Put an assignment's content in the place of its file's name, so that the run's hash follows the content."""
-    options = scenario.controller.options
+def _with_assignments(
+    scenario: Scenario, path: Path, sets: Sequence[str], option: str | None, checkpoints: Sequence[Checkpoint]
+) -> Scenario:
+    """Put assignments' content in the place of their files' names, so that the run's hash follows the content."""
+    streams, shared = [], scenario.controller
+    for at, (stream, checkpoint) in enumerate(zip(scenario.streams, checkpoints, strict=True)):
+        with _blaming(path, sets, *_controller_place(scenario, at, option)):
+            read = _with_assignment(controller_of(scenario, at), path, checkpoint.graph)
+        if stream.controller is None:
+            shared = read
+        streams.append(stream if stream.controller is None else stream.model_copy(update={"controller": read}))
+    return scenario.model_copy(update={"streams": tuple(streams), "controller": shared})
+
+
+def _with_assignment(controller: Controller, path: Path, graph: LayerGraph) -> Controller:
+    options = controller.options
     if not isinstance(file := options.get("assignment"), str):
-        return scenario
+        return controller
     assignment = load_assignment(Path(_beside(file, path)), graph.layers, network=graph.network)
     content = {site: tuple(widths) for site, widths in assignment.items()}
-    chosen = scenario.controller.model_copy(update={"options": {**options, "assignment": content}})
-    return scenario.model_copy(update={"controller": chosen})
+    return controller.model_copy(update={"options": {**options, "assignment": content}})
 
 
-def _spelled(scenario: Scenario) -> str:
-    options = "".join(f":{name}={json.dumps(value)}" for name, value in scenario.controller.options.items())
-    return scenario.controller.name + options
+def _spelled(scenario: Scenario, option: str | None) -> str:
+    """Return the controller as written, and those of streams that have others."""
+    own = [f"{stream.name}: {spelled(stream.controller)}" for stream in scenario.streams if stream.controller]
+    shared = [option or spelled(scenario.controller)] if len(own) < len(scenario.streams) else []
+    return "; ".join(shared + own)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import json
 import platform
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,9 @@ def source_sha256(*packages: str) -> str:
     return digest.hexdigest()
 
 
-def run_id(resolved: dict[str, Any], checkpoint_sha256: str) -> str:
-    """Return the name of a run by its content: scenario, profile, network, seed and package source."""
-    content = [resolved, checkpoint_sha256, source_sha256("bitmixer", "hwsim")]
+def run_id(resolved: dict[str, Any], checkpoints_sha256: Sequence[str]) -> str:
+    """Return the name of a run by its content: scenario, profile, networks, seed and package source."""
+    content = [resolved, list(checkpoints_sha256), source_sha256("bitmixer", "hwsim")]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -13,7 +14,9 @@ from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.errors import RecordsError
 from hwsim.layer_statistics import site_positions
 from hwsim.outputs import LoadedNetwork, lazy_predictions
+from hwsim.records.schema import MOVING
 from hwsim.records.store import RunFolder
+from hwsim.records.streams import StreamTables, streams_of
 from hwsim.simulation.events import FrameEnded, Widths
 
 
@@ -50,50 +53,72 @@ def replay(folder: Path, *, frame: int | None = None) -> Replay:
     run = RunFolder(folder)
     if run.manifest["data"] is None:
         raise RecordsError(f"{folder}: the run has no outputs (outputs: none), so there is nothing to replay")
-    recorded = _recorded(run, frame)
-    checkpoint = find_checkpoint(run.manifest["network_path"])
-    if checkpoint.sha256 != run.manifest["network_sha256"]:
-        raise RecordsError(f"{folder}: network {checkpoint.name} is not the one that ran; restore that checkpoint")
-    loaded = LoadedNetwork(checkpoint, run.manifest["data"])
+    streams = [(stream, _recorded(stream, frame)) for stream in streams_of(run)]
+    _require_some(run, frame, sum(len(recorded) for _, recorded in streams))
+    replays = [_replay(stream, recorded) for stream, recorded in streams if recorded]
+    return Replay(
+        frames=sum(each.frames for each in replays),
+        inputs=sum(each.inputs for each in replays),
+        assignments=sum(each.assignments for each in replays),
+        mixed_frames=sum(each.mixed_frames for each in replays),
+        differing=tuple(sorted(number for each in replays for number in each.differing)),
+    )
+
+
+Recorded = list[tuple[FrameEnded, NDArray[np.int32]]]
+"""Frames, and their predictions as recorded."""
+
+
+def _replay(stream: StreamTables, recorded: Recorded) -> Replay:
+    checkpoint = find_checkpoint(stream.manifest["network_path"])
+    if checkpoint.sha256 != stream.manifest["network_sha256"]:
+        raise RecordsError(f"{stream.path}: network {checkpoint.name} is not the one that ran; restore that checkpoint")
+    loaded = LoadedNetwork(checkpoint, stream.manifest["data"])
     predictions = lazy_predictions(loaded, (event for event, _ in recorded))
     return Replay(
         frames=len(recorded),
         inputs=sum(len(event.inputs) for event, _ in recorded),
         assignments=len({event.widths for event, _ in recorded}),
-        mixed_frames=sum(_is_mixed(run, event.widths) for event, _ in recorded),
+        mixed_frames=sum(_is_mixed(stream, event.widths) for event, _ in recorded),
         differing=tuple(
             event.frame for event, known in recorded if not np.array_equal(predictions[event.frame], known)
         ),
     )
 
 
-def _recorded(run: RunFolder, only: int | None) -> list[tuple[FrameEnded, NDArray[np.int32]]]:
-    """Return the frames that have predictions, with the widths that their layer rows say."""
-    columns = ["frame", "status", "input_indices", "predictions"]
-    table = run.table("frames", columns)
+def _recorded(stream: StreamTables, only: int | None) -> Recorded:
+    """Return the frames of a stream that have predictions, with the widths that their layer rows say."""
+    table = stream.table("frames", ["frame", "status", "input_indices", "predictions"])
     if only is not None:
         table = table.filter(pc.equal(table["frame"], only))
-        if not table.num_rows:
-            raise RecordsError(f"{run.path}: no frame {only}; frames are numbered from 0 in the order of arrival")
-    widths = _realised_widths(run, only)
+    widths = _realised_widths(stream, only)
     found = []
     for row in table.to_pylist():
         if not row["predictions"]:
             continue
         if row["frame"] not in widths:
-            raise RecordsError(f"{run.path}: frame {row['frame']} has predictions but not one row for every layer")
+            raise RecordsError(f"{stream.path}: frame {row['frame']} has predictions but not one row for every layer")
         event = FrameEnded(
             row["frame"], row["status"], 0, 0, 0, 0, tuple(row["input_indices"]), widths[row["frame"]], 0.0
         )
         found.append((event, np.array(row["predictions"], dtype=np.int32)))
-    if not found:
-        what = "the run has no predictions" if only is None else f"frame {only} was dropped and has no predictions"
-        raise RecordsError(f"{run.path}: {what}")
     return found
 
 
-def _realised_widths(run: RunFolder, only: int | None) -> dict[int, tuple[Widths, ...]]:
-    table = run.table("layers", ["frame", "layer", "weight_bits", "activation_bits"])
+def _require_some(run: RunFolder, only: int | None, found: int) -> None:
+    """Check that there are frames to run again, or say why not."""
+    if found:
+        return
+    if only is None:
+        raise RecordsError(f"{run.path}: the run has no predictions")
+    if only not in run.table("frames", ["frame"])["frame"].to_pylist():
+        raise RecordsError(f"{run.path}: no frame {only}; frames are numbered from 0 in the order of arrival")
+    raise RecordsError(f"{run.path}: frame {only} was dropped and has no predictions")
+
+
+def _realised_widths(run: StreamTables, only: int | None) -> dict[int, tuple[Widths, ...]]:
+    table = run.table("layers", ["frame", "purpose", "layer", "weight_bits", "activation_bits"])
+    table = table.filter(pc.invert(pc.is_in(table["purpose"], value_set=pa.array(MOVING))))
     if only is not None:
         table = table.filter(pc.equal(table["frame"], only))
     positions = site_positions(table, run.graph)
@@ -116,6 +141,6 @@ def _realised_widths(run: RunFolder, only: int | None) -> dict[int, tuple[Widths
     }
 
 
-def _is_mixed(run: RunFolder, widths: tuple[Widths, ...]) -> bool:
+def _is_mixed(run: StreamTables, widths: tuple[Widths, ...]) -> bool:
     free = {pair for layer, pair in zip(run.graph.layers, widths, strict=True) if not layer.pinned}
     return len(free) > 1

@@ -66,14 +66,15 @@ def compare_controllers(
 
 
 def default_controllers(scenario: str, sets: Sequence[str] = ()) -> list[str]:
-    """Return the baselines that any rule must beat, static at each of the network's widths, and ``hysteresis``.
+    """Return the baselines that any rule must beat, static at each width of all networks, and ``hysteresis``.
 
     Raises:
         DocumentError: The scenario is invalid.
     """
     from hwsim import pipeline
 
-    widths = sorted(pipeline.plan(scenario, sets=sets).checkpoint.graph.uniform_bits, reverse=True)
+    networks = (set(stream.checkpoint.graph.uniform_bits) for stream in pipeline.plan(scenario, sets=sets).streams)
+    widths = sorted(set.intersection(*networks), reverse=True)
     return ["static", *(f"static:bits={bits}" for bits in widths[1:]), "hysteresis"]
 
 

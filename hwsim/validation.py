@@ -37,8 +37,8 @@ def validate_file(name: str) -> str:
     from hwsim.pipeline import plan
 
     planned = plan(name)
-    stream = planned.scenario.streams[0]
+    networks = " and ".join(dict.fromkeys(stream.network for stream in planned.scenario.streams))
     return (
-        f"{path}: valid scenario {planned.scenario.name}: {stream.network} on {planned.profile.name} "
+        f"{path}: valid scenario {planned.scenario.name}: {networks} on {planned.profile.name} "
         f"({count_assumptions(planned.profile)} of its numbers assumed), controller {planned.controller}"
     )

@@ -76,7 +76,7 @@ def network() -> dict[str, Any]:
     planned = pipeline.plan("thermal_throttle")
     data = planned.scenario.streams[0].data
     assert data is not None
-    loaded = LoadedNetwork(planned.checkpoint, data)
+    loaded = LoadedNetwork(planned.streams[0].checkpoint, data)
     everything = np.arange(len(loaded.labels))
     right = {
         bits: loaded.predict([loaded.graph.uniform(bits)[layer.name] for layer in loaded.graph.layers], everything)
@@ -86,8 +86,8 @@ def network() -> dict[str, Any]:
     gain = right[max(right)].astype(float) - right[min(right)]
     random = evaluate(loaded.network, loaded.graph, data, random_assignments=RANDOM_ASSIGNMENTS, seed=1).as_dict()
     return {
-        "command": f"bitmixer evaluate {planned.checkpoint.name} --data {data} --random {RANDOM_ASSIGNMENTS} --seed 1",
-        "network": planned.checkpoint.name,
+        "command": f"bitmixer evaluate {planned.streams[0].checkpoint.name} --data {data} --random {RANDOM_ASSIGNMENTS} --seed 1",
+        "network": planned.streams[0].checkpoint.name,
         "data": data,
         "inputs": len(loaded.labels),
         "uniform": {str(bits): float(hits.mean()) for bits, hits in right.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -31,18 +32,26 @@ from hwsim.config.time_series import Ambient, Harvest
 from hwsim.errors import ConfigurationError
 
 
+class Controller(Section):
+    """Who decides at run time; every stream has one of its own, built from this."""
+
+    name: Text
+    options: Mapping[str, Any] = {}
+
+
 class Stream(Section):
     """Frames of one kind, for one network.
 
     Attributes:
-        name: Name in the records.
+        name: Name in the records; no other stream has it.
         network: Registered network, shipped checkpoint or path of one.
         data: Data set of the inputs; ``null`` where the scenario wants no outputs.
         inputs_per_frame: Inputs that arrive, and are computed, together.
         deadline_picoseconds: Allowed time from a frame's arrival to its end.
-        priority: A higher one goes first.
+        priority: A higher one goes first, and preempts a lower one between two layers.
         arrivals: When frames come, or are sent where a network lies between.
         link_outages: When that network is down: frames sent then arrive as it comes up.
+        controller: Who decides for its frames, where it is not the scenario's.
     """
 
     name: Text
@@ -53,13 +62,14 @@ class Stream(Section):
     priority: Whole = 0
     arrivals: Arrivals
     link_outages: Outages | None = None
+    controller: Controller | None = None
 
 
 class Queue(Section):
-    """Where frames wait for the array.
+    """Where the frames of each stream wait for the array.
 
     Attributes:
-        capacity: Most frames that wait; a frame that finds it full is dropped.
+        capacity: Most frames of a stream that wait; a frame that finds as many is dropped.
         drop_expired: Whether a waiting frame is dropped when its deadline has passed.
     """
 
@@ -73,13 +83,6 @@ class Environment(Section):
     ambient: Ambient
     memory_traffic: MemoryTraffic | None = None
     harvest: Harvest | None = None
-
-
-class Controller(Section):
-    """Who decides at run time."""
-
-    name: Text
-    options: Mapping[str, Any] = {}
 
 
 class Scenario(Section):
@@ -96,7 +99,8 @@ class Scenario(Section):
         decisions: Whether a decision binds layers of the frame that runs, or only frames that have not begun.
         telemetry_period_picoseconds: Time between rows of ``telemetry.parquet``.
         queue: Where frames wait.
-        streams: What arrives; one stream for now.
+        streams: What arrives; one or more.
+        controller: Who decides, for each stream that does not say otherwise.
         faults: What goes wrong with the device's sensors.
     """
 
@@ -119,14 +123,20 @@ class Scenario(Section):
     faults: tuple[Fault, ...] = ()
 
     def contradictions(self) -> Iterator[Problem]:
-        """Yield more or less than one stream, and outputs that have no data."""
-        if len(self.streams) != 1:
-            yield Problem(("streams",), f"{len(self.streams)} streams: a scenario runs exactly one for now; keep one")
+        """Yield a lack of streams, two of one name, a controller without a stream, and outputs that have no data."""
+        if not self.streams:
+            yield Problem(("streams",), "no streams: a scenario needs one at least")
+        if self.streams and all(stream.controller for stream in self.streams):
+            yield Problem(("controller",), "decides nothing, as every stream has its own: leave one of those out")
+        names: set[str] = set()
         for position, stream in enumerate(self.streams):
+            if stream.name in names:
+                path = ("streams", position, "name")
+                yield Problem(path, f"{stream.name!r} is another stream's name: give each its own")
+            names.add(stream.name)
             if stream.data is None and self.outputs != "none":
-                path = ("streams", position, "data")
                 yield Problem(
-                    path,
+                    ("streams", position, "data"),
                     f"no data, but 'outputs: {self.outputs}' needs it: name a data set, or set outputs: none",
                 )
 
@@ -157,6 +167,16 @@ def load_scenario(name_or_path: str, sets: Sequence[str] = ()) -> tuple[Scenario
     except ConfigurationError as error:
         raise ConfigurationError(f"{tree.place(('profile',))}: profile: {error}") from None
     return scenario, profile_at(profile_path, [*from_scenario, *for_profile]), path
+
+
+def controller_of(scenario: Scenario, stream: int) -> Controller:
+    """Return who decides for the stream at a position."""
+    return scenario.streams[stream].controller or scenario.controller
+
+
+def spelled(controller: Controller) -> str:
+    """Return a controller as ``--controller`` takes it."""
+    return controller.name + "".join(f":{name}={json.dumps(value)}" for name, value in controller.options.items())
 
 
 def resolved(scenario: Scenario, profile: DeviceProfile) -> dict[str, Any]:

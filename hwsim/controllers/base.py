@@ -54,6 +54,8 @@ class NetworkView:
 class Observation:
     """What a controller sees when it is asked.
 
+    Each stream has a controller of its own: frames, queue, widths and confidences are those of its stream.
+
     Attributes:
         time_picoseconds: Now.
         wake: Why it is asked.
@@ -64,14 +66,16 @@ class Observation:
         frequency_hertz: Clock of the array.
         throttle_cap_hertz: Highest clock that the device allows now.
         queued_deadlines_picoseconds: Deadlines of the waiting frames, oldest first.
-        frame: Number of the frame on the array; ``None`` if idle.
-        frame_deadline_picoseconds: Its deadline; ``None`` if idle.
+        frame: Number of the frame that has begun: it is on the array, or another stream's frame preempted it; ``None``
+            if there is none.
+        frame_deadline_picoseconds: Its deadline; ``None`` if there is none.
         first_uncommitted: Position of the first site of that frame that can still change; the number of sites
-            where none can, 0 if idle.
+            where none can, 0 if there is no frame.
         wanted: (weight, activation) bits that uncommitted sites will get, by position.
         confidences: Mean top probability of each frame finished since the last observation; empty unless the
             controller needs outputs.
         state_of_charge: What the battery's gauge read last, of 1; ``None`` on the mains.
+        stream: Name of the stream.
     """
 
     time_picoseconds: int
@@ -88,6 +92,7 @@ class Observation:
     confidences: tuple[float, ...]
     free_bandwidth_share: float | None = None
     state_of_charge: float | None = None
+    stream: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +101,8 @@ class Decision:
 
     Attributes:
         widths: Widths of sites, by name; sites that are not named keep what they have.
-        frequency_hertz: Requested clock (the device takes the lower of this and its throttle's cap);
-            ``None`` leaves the request as it is.
+        frequency_hertz: Requested clock (the device takes the highest that the streams request, or its throttle's cap
+            if that is lower); ``None`` leaves the request as it is.
         reason: Why, in a few words, for the records.
     """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwsim import provenance
 from hwsim.config.input_file import COPIES
-from hwsim.config.scenario import resolved
+from hwsim.config.scenario import resolved, spelled
 from hwsim.errors import ConfigurationError
 from hwsim.layer_statistics import LayerStatistics, LayerTotals
 from hwsim.plant.supply import BatteryPack
@@ -56,6 +56,8 @@ def clear(folder: Path) -> None:
     """Remove a former run."""
     for name in RECORD_FILES:
         (folder / name).unlink(missing_ok=True)
+    for graph in folder.glob("graph_*.json"):
+        graph.unlink()
     for name in ("figures", COPIES):
         shutil.rmtree(folder / name, ignore_errors=True)
 
@@ -63,7 +65,6 @@ def clear(folder: Path) -> None:
 def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
     """Write what ran: manifest, layer graph and the documents as they were read."""
     scenario, device = planned.scenario, planned.device
-    stream = scenario.streams[0]
     manifest = {
         "run_id": planned.run_id,
         "interrupted": interrupted,
@@ -73,11 +74,7 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
         "profile_values": resolved(scenario, planned.profile)["profile"],
         "controller": planned.controller,
         "seed": scenario.seed,
-        "network": planned.checkpoint.name,
-        "network_path": planned.checkpoint.reference,
-        "network_sha256": planned.checkpoint.sha256,
-        "data": stream.data,
-        "inputs_per_frame": stream.inputs_per_frame,
+        **_stream_entries(planned),
         "limits": {
             "maximum_frequency_hertz": device.frequencies_hertz[0],
             "sensor_node": device.thermal_network.nodes[device.sensor_node],
@@ -89,10 +86,42 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
         "versions": provenance.versions(),
     }
     write_json(folder / "manifest.json", manifest)
-    (folder / "graph.json").write_text(planned.checkpoint.graph.to_json(), encoding="utf-8")
+    for at, stream in enumerate(planned.streams):
+        (folder / graph_file(at)).write_text(stream.checkpoint.graph.to_json(), encoding="utf-8")
     for name, text in planned.documents.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def graph_file(at: int) -> str:
+    """Return the name of the file that holds the layer graph of the stream at a position."""
+    return f"graph_{at}.json" if at else "graph.json"
+
+
+def _stream_entries(planned: Plan) -> dict[str, Any]:
+    """Return what the manifest says of the only stream, or of several: of all in short, and of each."""
+    entries: list[dict[str, Any]] = [
+        {
+            "network": stream.checkpoint.name,
+            "network_path": stream.checkpoint.reference,
+            "network_sha256": stream.checkpoint.sha256,
+            "data": stream.stream.data,
+            "inputs_per_frame": stream.stream.inputs_per_frame,
+        }
+        for stream in planned.streams
+    ]
+    if len(entries) == 1:
+        return entries[0]
+    each = [
+        {"name": stream.stream.name, "controller": spelled(stream.controller), "graph": graph_file(at), **entry}
+        for at, (stream, entry) in enumerate(zip(planned.streams, entries, strict=True))
+    ]
+    return {
+        "network": " and ".join(dict.fromkeys(entry["network"] for entry in entries)),
+        "data": " and ".join(dict.fromkeys(entry["data"] for entry in entries if entry["data"])) or None,
+        "inputs_per_frame": [entry["inputs_per_frame"] for entry in entries],
+        "streams": each,
+    }
 
 
 def _battery_limits(pack: BatteryPack | None) -> dict[str, Any]:
@@ -102,12 +131,13 @@ def _battery_limits(pack: BatteryPack | None) -> dict[str, Any]:
     return {"battery": {**capacity, "cut_off": pack.cut_off, "restart": pack.restart}}
 
 
-def write_layer_totals(layers: LayerStatistics, folder: Path) -> None:
-    """Write ``layers.csv``."""
-    with (folder / "layers.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in dataclasses.fields(LayerTotals)])
+def write_layer_totals(layers: Mapping[str, LayerStatistics], folder: Path) -> None:
+    """Write ``layers.csv``, of each stream's layers."""
+    with (folder / "layers.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["stream", *(field.name for field in dataclasses.fields(LayerTotals))])
         writer.writeheader()
-        writer.writerows(dataclasses.asdict(row) for row in layers.totals)
+        for stream, statistics in layers.items():
+            writer.writerows({"stream": stream, **dataclasses.asdict(row)} for row in statistics.totals)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

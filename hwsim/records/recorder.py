@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from bitmixer.graph import LayerGraph
 from hwsim.cost import CostTable
@@ -25,35 +28,56 @@ from hwsim.simulation.events import (
 ROWS_IN_MEMORY = 1 << 15
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecordedStream:
+    """What records say of a stream.
+
+    Attributes:
+        name: Its name.
+        graph: Its network.
+        costs: The network's cost table.
+        data: Data set of its inputs; empty without outputs.
+        labels: True class of every input of the test split; ``None`` without outputs.
+    """
+
+    name: str
+    graph: LayerGraph
+    costs: CostTable
+    data: str = ""
+    labels: NDArray[np.int32] | None = None
+
+
 class Recorder(Observer):
     """Keeps what happens; layers go to disk as they come, so that long runs need little memory.
+
+    Args:
+        folder: Where to.
+        streams: The streams, in the order of the scenario.
+        nodes: The device's thermal nodes.
+        battery: Whether it has a battery.
 
     Attributes:
         frames: Every frame that ended, for the computation of its outputs.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        graph: LayerGraph,
-        costs: CostTable,
-        nodes: tuple[str, ...],
-        *,
-        stream: str,
-        data: str,
-        battery: bool = False,
+        self, folder: Path, streams: Sequence[RecordedStream], nodes: tuple[str, ...], *, battery: bool = False
     ) -> None:
         self._folder = folder
-        self._graph = graph
-        self._stream = stream
-        self._data = data
-        self._dram_bits = (costs.dram_read_bits + costs.dram_write_bits).reshape(-1)
-        self._names = pa.array([layer.name for layer in graph.layers])
-        self._macs = np.array([layer.macs for layer in graph.layers], dtype=np.float64)
+        self._streams = tuple(streams)
+        rows = [(each.costs.dram_read_bits + each.costs.dram_write_bits).reshape(-1) for each in streams]
+        self._dram_bits = np.concatenate(rows)
+        self._first_row = _starts(rows)
+        self._first_site = _starts([each.graph.layers for each in streams])
+        self._names = pa.array([layer.name for each in streams for layer in each.graph.layers])
+        self._stream_names = pa.array([each.name for each in streams])
+        self._macs = [np.array([layer.macs for layer in each.graph.layers], dtype=np.float64) for each in streams]
         self._layers: list[LayerExecuted] = []
         self._decisions: list[DecisionTaken] = []
         self._telemetry: list[TelemetrySampled] = []
-        self._telemetry_schema = telemetry_schema(nodes, battery=battery)
+        self._telemetry_schema = telemetry_schema(
+            nodes, battery=battery, streams=tuple(each.name for each in streams) if len(streams) > 1 else ()
+        )
         self._assignments: dict[tuple[Widths, ...], tuple[Widths, ...]] = {}
         self._writer = pq.ParquetWriter(folder / "layers.parquet", LAYERS)
         self.frames: list[FrameEnded] = []
@@ -74,7 +98,7 @@ class Recorder(Observer):
 
     def telemetry_sampled(self, event: TelemetrySampled) -> None:
         """Keep a row of telemetry."""
-        self._telemetry.append(event._replace(wanted=self._known(event.wanted)))
+        self._telemetry.append(event._replace(wanted=tuple(map(self._known, event.wanted))))
 
     def close(self) -> None:
         """Write what is kept, but for the frames, which may still get their outputs."""
@@ -84,33 +108,32 @@ class Recorder(Observer):
         pq.write_table(self._decision_table(), self._folder / "decisions.parquet")
         pq.write_table(self._telemetry_table(), self._folder / "telemetry.parquet")
 
-    def write_frames(self, predictions: dict[int, np.ndarray[Any, Any]], labels: np.ndarray[Any, Any] | None) -> None:
+    def write_frames(self, predictions: Mapping[int, NDArray[np.int32]], *, labelled: bool) -> None:
         """Write the frames, in the order of arrival.
 
         Args:
             predictions: Frame -> predicted class of each input; frames that are missing have none.
-            labels: True class of every input of the test split.
+            labelled: Whether the true classes are written, too.
         """
         frames = sorted(self.frames)
         with pq.ParquetWriter(self._folder / "frames.parquet", FRAMES) as writer:
             for start in range(0, max(len(frames), 1), ROWS_IN_MEMORY):
-                rows = [self._frame_row(frame, predictions, labels) for frame in frames[start : start + ROWS_IN_MEMORY]]
+                chunk = frames[start : start + ROWS_IN_MEMORY]
+                rows = [self._frame_row(frame, predictions, labelled=labelled) for frame in chunk]
                 writer.write_table(pa.Table.from_pylist(rows, schema=FRAMES))
 
     def _known(self, widths: tuple[Widths, ...]) -> tuple[Widths, ...]:
         return self._assignments.setdefault(widths, widths)
 
     def _frame_row(
-        self,
-        frame: FrameEnded,
-        predictions: dict[int, np.ndarray[Any, Any]],
-        labels: np.ndarray[Any, Any] | None,
+        self, frame: FrameEnded, predictions: Mapping[int, NDArray[np.int32]], *, labelled: bool
     ) -> dict[str, Any]:
+        stream = self._streams[frame.stream]
         return {
             "frame": frame.frame,
-            "stream": self._stream,
+            "stream": stream.name,
             "status": frame.status,
-            "data": self._data,
+            "data": stream.data,
             "network_version": 0,
             "final_attempt": 0,
             "arrival_picoseconds": frame.arrival_picoseconds,
@@ -119,7 +142,7 @@ class Recorder(Observer):
             "deadline_picoseconds": frame.deadline_picoseconds,
             "input_indices": frame.inputs,
             "predictions": predictions.get(frame.frame, ()),
-            "labels": () if labels is None else labels[list(frame.inputs)],
+            "labels": stream.labels[list(frame.inputs)] if labelled and stream.labels is not None else (),
             "energy_joules": frame.energy_joules,
         }
 
@@ -127,14 +150,14 @@ class Recorder(Observer):
         columns = [np.array(column) for column in zip(*self._layers, strict=True)]
         events = LayerExecuted(*columns)  # type: ignore[arg-type]
         count = len(self._layers)
-        rows = np.asarray(events.row)
+        stream, rows = np.asarray(events.stream), np.asarray(events.row)
         table = {
             "frame": events.frame,
-            "stream": pa.repeat(self._stream, count),
+            "stream": self._stream_names.take(pa.array(stream)),
             "attempt": pa.repeat(pa.scalar(0, pa.int32()), count),
-            "purpose": pa.repeat("inference", count),
+            "purpose": events.purpose,
             "network_version": pa.repeat(pa.scalar(0, pa.int32()), count),
-            "layer": self._names.take(pa.array(events.position)),
+            "layer": self._names.take(pa.array(self._first_site[stream] + events.position)),
             "weight_bits": np.asarray(events.weight_bits, dtype=np.int8),
             "activation_bits": np.asarray(events.activation_bits, dtype=np.int8),
             "next_activation_bits": np.asarray(events.next_activation_bits, dtype=np.int8),
@@ -144,7 +167,7 @@ class Recorder(Observer):
             "finish_picoseconds": events.finish_picoseconds,
             "cycles": events.cycles,
             "array_cycles": events.array_cycles,
-            "dram_bits": self._dram_bits[rows],
+            "dram_bits": np.where(rows < 0, events.moved_bits, self._dram_bits[self._first_row[stream] + rows]),
             "dynamic_energy_scale": events.dynamic_energy_scale,
             "energy_joules": events.energy_joules,
         }
@@ -152,21 +175,23 @@ class Recorder(Observer):
         self._layers.clear()
 
     def _decision_table(self) -> pa.Table:
-        names = [layer.name for layer in self._graph.layers]
         rows = []
         for event in self._decisions:
+            stream = self._streams[event.stream]
+            names = [layer.name for layer in stream.graph.layers]
             before = event.before or ((0, 0),) * len(names)
             changed = sum(old != new for old, new in zip(before, event.after, strict=True))
             assignment = dict(zip(names, event.after, strict=True)) if changed else None
             running = 0 <= event.next_position < len(names) and event.frame >= 0
             rows.append({
+                "stream": stream.name,
                 "time_picoseconds": event.time_picoseconds,
                 "effective_picoseconds": event.effective_picoseconds,
                 "frame": event.frame,
                 "next_layer": names[event.next_position] if running else "",
                 "changed_sites": changed,
-                "bits_before": self._mean_weight_bits(event.before or event.after),
-                "bits_after": self._mean_weight_bits(event.after),
+                "bits_before": self._mean_weight_bits({event.stream: event.before or event.after}),
+                "bits_after": self._mean_weight_bits({event.stream: event.after}),
                 "assignment": json.dumps(assignment) if changed else "",
                 "frequency_hertz": event.frequency_hertz,
                 "reason": event.reason,
@@ -178,14 +203,28 @@ class Recorder(Observer):
             (
                 event.time_picoseconds, event.ambient_celsius, *event.node_celsius, event.die_reading_celsius,
                 event.throttle_reading_celsius, event.frequency_hertz, event.throttle_cap_hertz, event.clock_changes,
-                event.power_watts, event.leakage_watts, event.decisions, event.busy_share, event.queued_frames,
-                self._mean_weight_bits(event.wanted), event.power_state, event.free_bandwidth_share,
-                *(event.battery or ()),
+                event.power_watts, event.leakage_watts, event.decisions, event.busy_share, sum(event.queued),
+                self._mean_weight_bits(dict(enumerate(event.wanted))), event.power_state, event.free_bandwidth_share,
+                *(event.battery or ()), *self._by_stream(event),
             )
             for event in self._telemetry
         ]  # fmt: skip
         columns = list(zip(*rows, strict=True)) or [()] * len(self._telemetry_schema)
         return pa.table(list(columns), schema=self._telemetry_schema)
 
-    def _mean_weight_bits(self, widths: tuple[Widths, ...]) -> float:
-        return float(np.average([pair[0] for pair in widths], weights=self._macs))
+    def _by_stream(self, event: TelemetrySampled) -> list[float]:
+        """Return the columns that telemetry has for each of several streams."""
+        if len(self._streams) == 1:
+            return []
+        wanted = [self._mean_weight_bits({stream: widths}) for stream, widths in enumerate(event.wanted)]
+        return [value for pair in zip(event.queued, wanted, strict=True) for value in pair]
+
+    def _mean_weight_bits(self, widths: Mapping[int, tuple[Widths, ...]]) -> float:
+        """Return the mean over the sites of some streams' networks, weighted by multiply-accumulates."""
+        macs = np.concatenate([self._macs[stream] for stream in widths])
+        return float(np.average([pair[0] for pairs in widths.values() for pair in pairs], weights=macs))
+
+
+def _starts(parts: Sequence[Sized]) -> NDArray[np.int64]:
+    """Return where each part begins once they are joined."""
+    return np.cumsum([0, *map(len, parts)])[:-1]

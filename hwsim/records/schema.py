@@ -9,6 +9,8 @@ import pyarrow as pa
 
 NO_TIME = -1
 """Stands for a time that never came (a dropped frame has no start)."""
+MOVING = ("spill", "restore")
+"""Purposes of rows in which no layer runs: tensors of a preempted frame are moved."""
 MAY_BE_NULL = ("die_reading_celsius", "throttle_reading_celsius")
 """Columns of readings that a failed sensor may not give."""
 
@@ -48,10 +50,10 @@ LAYERS = _table(
     ("frame", pa.int64(), "", "number of the frame"),
     ("stream", pa.string(), "", "name of the stream"),
     ("attempt", pa.int32(), "", "0 is the first"),
-    ("purpose", pa.string(), "", "inference, rerun, probe or training"),
+    ("purpose", pa.string(), "", "inference, rerun, probe, training; spill or restore of a preempted frame's tensors"),
     ("network_version", pa.int32(), "", "0 is the checkpoint as loaded"),
-    ("layer", pa.string(), "", "quantisation site"),
-    ("weight_bits", pa.int8(), "bit", "weight bits that the array used"),
+    ("layer", pa.string(), "", "quantisation site; of a spill the one before it, of a restore the one after it"),
+    ("weight_bits", pa.int8(), "bit", "weight bits that the array used; 0 in spills and restores"),
     ("activation_bits", pa.int8(), "bit", "activation bits that the array used"),
     (
         "next_activation_bits",
@@ -81,9 +83,10 @@ LAYERS = _table(
 )
 
 DECISIONS = _table(
+    ("stream", pa.string(), "", "name of the stream whose controller decided"),
     ("time_picoseconds", pa.int64(), "ps", "when the controller was asked"),
     ("effective_picoseconds", pa.int64(), "ps", "when its decision took effect"),
-    ("frame", pa.int64(), "", "frame on the array then; -1 if none"),
+    ("frame", pa.int64(), "", "frame of the stream that had begun then; -1 if none"),
     ("next_layer", pa.string(), "", "first layer that it could bind; empty: the next frame's first"),
     ("changed_sites", pa.int32(), "", "sites whose wanted widths changed"),
     ("bits_before", pa.float64(), "bit", "mean wanted weight bits before, weighted by multiply-accumulates"),
@@ -94,6 +97,8 @@ DECISIONS = _table(
 )
 
 
+QUEUED, WANTED = OF_STREAMS = ("queued_frames", "wanted_weight_bits")
+"""Columns of telemetry that are told by stream, too, where there are several: ``queued_frames_camera``."""
 BATTERY_COLUMNS = (
     ("battery_state_of_charge", pa.float64(), "", "charge of both wells, of 1"),
     ("battery_available_joules", pa.float64(), "J", "charge that can be drawn at once, at the nominal voltage"),
@@ -105,11 +110,19 @@ BATTERY_COLUMNS = (
 )
 
 
-def telemetry_schema(nodes: tuple[str, ...], *, battery: bool = False) -> pa.Schema:
+def telemetry_schema(nodes: tuple[str, ...], *, battery: bool = False, streams: tuple[str, ...] = ()) -> pa.Schema:
     """Return the columns of ``telemetry.parquet`` for a device with these thermal nodes, and maybe a battery.
 
-    Means and sums are over the time since the row before.
+    Means and sums are over the time since the row before. With several streams, each has columns of its own.
     """
+    by_stream = [
+        column
+        for stream in streams
+        for column in (
+            (f"{QUEUED}_{stream}", pa.int32(), "", f"those of {stream}"),
+            (f"{WANTED}_{stream}", pa.float64(), "bit", f"that of {stream}"),
+        )
+    ]
     temperatures = [(f"{node}_celsius", pa.float64(), "degC", f"true temperature of the {node}") for node in nodes]
     return _table(
         ("time_picoseconds", pa.int64(), "ps", "time of the row"),
@@ -124,9 +137,9 @@ def telemetry_schema(nodes: tuple[str, ...], *, battery: bool = False) -> pa.Sch
         ("leakage_watts", pa.float64(), "W", "mean leakage"),
         ("decisions", pa.int32(), "", "times the controller was asked"),
         ("busy_share", pa.float64(), "", "share of the time in which the array worked"),
-        ("queued_frames", pa.int32(), "", "frames waiting"),
+        (QUEUED, pa.int32(), "", "frames waiting"),
         (
-            "wanted_weight_bits",
+            WANTED,
             pa.float64(),
             "bit",
             "mean wanted weight bits, weighted by multiply-accumulates",
@@ -139,4 +152,5 @@ def telemetry_schema(nodes: tuple[str, ...], *, battery: bool = False) -> pa.Sch
         ),
         ("free_bandwidth_share", pa.float64(), "", "mean share of the DRAM's bandwidth that others left free"),
         *(BATTERY_COLUMNS if battery else ()),
+        *by_stream,
     )

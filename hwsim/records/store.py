@@ -44,6 +44,14 @@ class RunTables(Protocol):
         """Return the same in pieces, in the order of the rows."""
 
 
+class NetworkTables(RunTables, Protocol):
+    """The same, of one network."""
+
+    @property
+    def graph(self) -> LayerGraph:
+        """Its layer graph."""
+
+
 class RunFolder:
     """The folder that one run left behind. Everything is read when it is first asked for.
 
@@ -77,9 +85,17 @@ class RunFolder:
 
     @cached_property
     def graph(self) -> LayerGraph:
-        """The network's layer graph."""
+        """The layer graph of the network, of the first stream's where there are several."""
+        return self.graph_in("graph.json")
+
+    def graph_in(self, file: str) -> LayerGraph:
+        """Return the layer graph in a file of the folder.
+
+        Raises:
+            RecordsError: The file is missing or damaged.
+        """
         try:
-            return LayerGraph.load(self._existing("graph.json"))
+            return LayerGraph.load(self._existing(file))
         except GraphFormatError as error:
             raise RecordsError(f"{error}; or {_how_to_get(self.path)}") from None
 

@@ -16,8 +16,8 @@ from bitmixer.bitwidths import MAX_BITS
 from hwsim.layer_statistics import site_positions
 from hwsim.metrics import PICOSECONDS_PER_SECOND
 from hwsim.realised_bits import MID_FRAME_COLUMNS, MidFrameSwitch, mid_frame_switches
-from hwsim.records.store import RunFolder, numbers
-from hwsim.report.style import INK, VERMILION, WIDTH_COLOURS, name_margin, titled_figure
+from hwsim.records.store import NetworkTables, numbers
+from hwsim.report.style import INK, VERMILION, WIDTH_COLOURS, name_margin, titled_figure, told
 
 COLUMNS = 600
 """Most columns over the run; each shows the width that a layer spent most time at."""
@@ -29,7 +29,7 @@ CHROME_INCHES = 0.95
 """What titles and axes take of each panel's height."""
 
 
-def draw_bit_map(run: RunFolder) -> Figure:
+def draw_bit_map(run: NetworkTables) -> Figure:
     """Return weight bits by layer and time, and around the largest change within a frame, if any."""
     switches = mid_frame_switches(run.table("decisions", MID_FRAME_COLUMNS), run.graph)
     layers = run.table(
@@ -40,7 +40,7 @@ def draw_bit_map(run: RunFolder) -> Figure:
     map_inches = LAYER_ROW_INCHES * len(run.graph.layers)
     height = 0.5 + panels * (map_inches + CHROME_INCHES)
     figure = titled_figure(
-        f"{run.manifest['network']} under “{run.manifest['controller']}”: weight bits of every layer",
+        f"{run.manifest['network']} under “{told(run.manifest['controller'])}”: weight bits of every layer",
         f"Decisions that changed a frame already on the array: {len(switches) or 'none'}"
         + (" (red ticks)." if switches else "."),
         height_inches=height,
@@ -62,7 +62,7 @@ def draw_bit_map(run: RunFolder) -> Figure:
     return figure
 
 
-def _draw_over_time(axes: Axes, run: RunFolder, layers: Any, switches: list[MidFrameSwitch]) -> None:
+def _draw_over_time(axes: Axes, run: NetworkTables, layers: Any, switches: list[MidFrameSwitch]) -> None:
     start, finish = (numbers(layers.column(f"{edge}_picoseconds")) for edge in ("start", "finish"))
     end = int(finish.max(initial=1))
     frames = len(np.unique(numbers(layers.column("frame"))))
@@ -82,7 +82,7 @@ def _draw_over_time(axes: Axes, run: RunFolder, layers: Any, switches: list[MidF
     axes.set_xlabel("time since the start of the run (s)")
 
 
-def _draw_around(axes: Axes, run: RunFolder, layers: Any, switches: list[MidFrameSwitch]) -> None:
+def _draw_around(axes: Axes, run: NetworkTables, layers: Any, switches: list[MidFrameSwitch]) -> None:
     """Draw one column per frame around the switch that changed the mean bits most."""
     chosen = max(switches, key=lambda switch: abs(switch.bits_change))
     frame = numbers(layers.column("frame"))
@@ -105,7 +105,9 @@ def _draw_around(axes: Axes, run: RunFolder, layers: Any, switches: list[MidFram
     axes.set_xlabel("number of the frame")
 
 
-def _widest(run: RunFolder, layers: Any, column: NDArray[Any], columns: int, busy: NDArray[Any]) -> NDArray[np.int64]:
+def _widest(
+    run: NetworkTables, layers: Any, column: NDArray[Any], columns: int, busy: NDArray[Any]
+) -> NDArray[np.int64]:
     """Return (layers, columns): the width with the most time in each cell; 0 where nothing ran."""
     sites, choices = len(run.graph.layers), MAX_BITS + 1
     cell = site_positions(layers, run.graph).astype(np.int64) * columns + column
@@ -119,7 +121,7 @@ def _widest(run: RunFolder, layers: Any, column: NDArray[Any], columns: int, bus
     return widest
 
 
-def _draw_map(axes: Axes, run: RunFolder, widths: NDArray[np.int64], right: float) -> None:
+def _draw_map(axes: Axes, run: NetworkTables, widths: NDArray[np.int64], right: float) -> None:
     sites = len(widths)
     axes.imshow(
         np.ma.masked_equal(widths, 0),

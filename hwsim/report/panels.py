@@ -5,6 +5,7 @@ Each draws one quantity of one run onto axes, and returns the labels that belong
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,22 @@ from numpy.typing import NDArray
 from hwsim.metrics import PICOSECONDS_PER_SECOND
 from hwsim.plant.shutdown import BROWN_OUT
 from hwsim.realised_bits import realised_weight_bits
-from hwsim.records.store import RunFolder, numbers
-from hwsim.report.style import BLUE, FAINT, GREEN, INK, ORANGE, SKY, VERMILION, Label, percent
+from hwsim.records.store import RunFolder, RunTables, numbers
+from hwsim.records.streams import streams_of
+from hwsim.report.style import BLUE, FAINT, GREEN, INK, ORANGE, SERIES, SKY, VERMILION, Label, percent
 
 MEGAHERTZ = 1e6
 DOT_COLUMNS = 900
 """Frames whose dots would fall on one pixel share a dot."""
 
+_BITS_COLOURS = ((BLUE, FAINT), (VERMILION, ORANGE), (GREEN, SKY))
+"""Of each stream: the dots of its frames, the line of what was wanted."""
+
 BIN_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 MOST_BINS = 200
 
 
-def telemetry(run: RunFolder, *names: str) -> list[NDArray[Any]]:
+def telemetry(run: RunTables, *names: str) -> list[NDArray[Any]]:
     """Return the time in seconds and the named columns of ``telemetry.parquet``."""
     columns = ["time_picoseconds", *names]
     table = run.table("telemetry", columns)
@@ -74,28 +79,40 @@ def draw_clock(axes: Axes, run: RunFolder) -> list[Label]:
 
 
 def draw_bits(axes: Axes, run: RunFolder) -> list[Label]:
-    """Draw mean weight bits: what the controller wanted, and a dot for what each frame ran at."""
-    time, wanted = telemetry(run, "wanted_weight_bits")
-    start, realised = realised_weight_bits(run, run.graph)
-    seconds, bits = _thinned(start / PICOSECONDS_PER_SECOND, realised, float(time[-1]))
-    axes.plot(time, wanted, color=FAINT, linewidth=1.1, drawstyle="steps-post")
-    axes.plot(seconds, bits, linestyle="none", marker="o", markersize=1.8, color=BLUE, markeredgewidth=0)
-    widths = [allowed.weight for layer in run.graph.layers for allowed in layer.allowed]
+    """Draw mean weight bits of each stream: what its controller wanted, and a dot for what each frame ran at."""
+    streams = streams_of(run)
+    labels = []
+    for stream, (dot, line) in zip(streams, cycle(_BITS_COLOURS)):
+        time, wanted = telemetry(stream, "wanted_weight_bits")
+        start, realised = realised_weight_bits(stream, stream.graph)
+        seconds, bits = _thinned(start / PICOSECONDS_PER_SECOND, realised, float(time[-1]))
+        axes.plot(time, wanted, color=line, linewidth=1.1, drawstyle="steps-post")
+        axes.plot(seconds, bits, linestyle="none", marker="o", markersize=1.8, color=dot, markeredgewidth=0)
+        of = "" if len(streams) == 1 else f" ({stream.name})"
+        labels.append(Label(float(wanted[-1]), f"wanted{of}", line))
+        if len(bits):
+            labels.append(Label(float(bits[-1]), f"each frame{of}", dot))
+    widths = [allowed.weight for stream in streams for layer in stream.graph.layers for allowed in layer.allowed]
     axes.set_ylim(min(widths) - 0.5, max(widths) + 0.5)
     axes.set_ylabel("weight bits\n(mean by MACs)")
-    labels = [Label(float(wanted[-1]), "wanted", FAINT)]
-    return [*labels, Label(float(bits[-1]), "each frame", BLUE)] if len(bits) else labels
+    return labels
 
 
 def draw_queue(axes: Axes, run: RunFolder) -> list[Label]:
-    """Draw how many frames wait."""
-    time, queued = telemetry(run, "queued_frames")
-    most = int(queued.max())
-    axes.plot(time, queued, color=INK, linewidth=0.8, drawstyle="steps-post")
-    axes.set_ylim(0, max(1.0, most * 1.15))
+    """Draw how many frames of each stream wait."""
+    streams = streams_of(run)
+    labels, highest = [], 0
+    for stream, colour in zip(streams, (INK,) if len(streams) == 1 else cycle(SERIES)):  # noqa: B905 (colours repeat)
+        time, queued = telemetry(stream, "queued_frames")
+        most = int(queued.max())
+        axes.plot(time, queued, color=colour, linewidth=0.8, drawstyle="steps-post")
+        of = "" if len(streams) == 1 else f"{stream.name}: "
+        labels.append(Label(most, of + (f"at most {most}" if most else "none ever waits"), colour))
+        highest = max(highest, most)
+    axes.set_ylim(0, max(1.0, highest * 1.15))
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_ylabel("frames\nwaiting")
-    return [Label(most, f"at most {most}" if most else "none ever waits", INK)]
+    return labels
 
 
 def draw_battery(axes: Axes, run: RunFolder) -> list[Label]:
@@ -121,7 +138,7 @@ def draw_battery(axes: Axes, run: RunFolder) -> list[Label]:
 
 
 def draw_misses(axes: Axes, run: RunFolder) -> list[Label]:
-    """Draw the share of arriving frames that end late or dropped, stacked."""
+    """Draw the share of arriving frames that end late or dropped, stacked; labels tell each stream's share."""
     frames = run.table("frames", ["status", "arrival_picoseconds"])
     arrival = numbers(frames.column("arrival_picoseconds")) / PICOSECONDS_PER_SECOND
     status = numbers(frames.column("status"))
@@ -138,6 +155,19 @@ def draw_misses(axes: Axes, run: RunFolder) -> list[Label]:
     return [
         Label(30, f"{percent(lost.mean() if len(lost) else 0)} dropped", VERMILION),
         Label(70, f"{percent(late.mean() if len(late) else 0)} late", ORANGE),
+        *_misses_by_stream(run),
+    ]
+
+
+def _misses_by_stream(run: RunFolder) -> list[Label]:
+    """Return what share of each of several streams' frames ended late or dropped."""
+    streams = streams_of(run)
+    if len(streams) == 1:
+        return []
+    missed = [numbers(stream.table("frames", ["status"]).column("status")) != "on_time" for stream in streams]
+    return [
+        Label(0, f"{stream.name}: {percent(each.mean() if len(each) else 0)} missed", INK)
+        for stream, each in zip(streams, missed, strict=True)
     ]
 
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hwsim.layer_statistics import LayerTotals, layer_statistics
-from hwsim.records.store import RunFolder
+from hwsim.records.store import NetworkTables, RunFolder
+from hwsim.records.streams import streams_of
 from hwsim.report.bits_figure import draw_bit_map
 from hwsim.report.panels import draw_battery, draw_bits, draw_clock, draw_misses, draw_queue, draw_temperature
 from hwsim.report.style import (
@@ -25,6 +26,7 @@ from hwsim.report.style import (
     save,
     styled,
     titled_figure,
+    told,
 )
 
 LAYER_ROW_INCHES = 0.2
@@ -33,15 +35,22 @@ LAYER_ROW_INCHES = 0.2
 def write_run_figures(run: RunFolder) -> list[Path]:
     """Write ``timeline.svg``, ``layers.svg`` and ``bits.svg`` into the run's ``figures`` folder.
 
+    Where there are several streams, the last two are drawn for each: ``layers_0.svg`` for the first.
+
     Returns:
         The paths written.
 
     Raises:
         RecordsError: A file of the run is missing or damaged.
     """
-    drawn = {"timeline": draw_timeline, "layers": draw_layers, "bits": draw_bit_map}
+    streams = streams_of(run)
     with styled():
-        return [save(draw(run), run.path / "figures" / f"{name}.svg") for name, draw in drawn.items()]
+        paths = [save(draw_timeline(run), run.path / "figures" / "timeline.svg")]
+        for at, stream in enumerate(streams):
+            suffix = f"_{at}" if len(streams) > 1 else ""
+            for name, draw in {"layers": draw_layers, "bits": draw_bit_map}.items():
+                paths.append(save(draw(stream), run.path / "figures" / f"{name}{suffix}.svg"))
+    return paths
 
 
 def draw_timeline(run: RunFolder) -> Figure:
@@ -50,8 +59,12 @@ def draw_timeline(run: RunFolder) -> Figure:
     panels = {draw_temperature: 2.0, draw_clock: 1.0, draw_bits: 1.2, draw_queue: 0.7, draw_misses: 0.8}
     if "battery" in manifest["limits"]:
         panels = {draw_battery: 1.4, **panels}
+    streams = streams_of(run)
+    ran = f"{manifest['network']} under “{told(manifest['controller'])}”"
+    if len(streams) > 1:
+        ran = ", ".join(f"{stream.name} ({stream.manifest['network']})" for stream in streams)
     figure = titled_figure(
-        f"{manifest['network']} under “{manifest['controller']}”: the run over time",
+        f"{ran}: the run over time",
         f"The die peaked at {summary['peak_die_temperature_celsius']:.1f} °C; "
         f"the clock was throttled for {summary['throttled_seconds']:.4g} s; "
         f"{percent(summary['deadline_miss_rate'] or 0)} of the frames were late or dropped.",
@@ -79,13 +92,13 @@ def draw_timeline(run: RunFolder) -> Figure:
     return figure
 
 
-def draw_layers(run: RunFolder) -> Figure:
+def draw_layers(run: NetworkTables) -> Figure:
     """Return mean bits, energy and time of every layer."""
     totals = layer_statistics(run, run.graph).totals
     height = 1.35 + LAYER_ROW_INCHES * len(totals)
     figure = titled_figure(
         f"{run.manifest['network']}: bits, energy and time of every layer",
-        f"Whole run, controller “{run.manifest['controller']}”; layers in the order of issue.",
+        f"Whole run, controller “{told(run.manifest['controller'])}”; layers in the order of issue.",
         height_inches=height,
     )
     grid = figure.add_gridspec(

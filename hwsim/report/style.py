@@ -25,6 +25,8 @@ WIDTH_INCHES = 9.375
 """900 pixels on a page, at 96 to the inch."""
 
 POINTS_PER_INCH = 72
+LONGEST_CONTROLLER = 40
+"""Letters of a controller and its options that fit into a title."""
 LABEL_POINTS = 11.5
 """Least distance between two labels, so that they do not touch."""
 
@@ -82,6 +84,11 @@ def save(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg", dpi=150, metadata={"Date": None})
     return path
+
+
+def told(controller: str) -> str:
+    """Return a controller as a title has room for: without its options where they are many."""
+    return controller if len(controller) <= LONGEST_CONTROLLER else f"{controller.split(':', maxsplit=1)[0]}:…"
 
 
 def label_right(axes: Axes, labels: Sequence[Label]) -> None:

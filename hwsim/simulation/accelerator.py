@@ -1,89 +1,61 @@
-"""The accelerator: takes frames from the queue and runs them layer by layer.
+"""The accelerator: takes frames from the streams' queues and runs them layer by layer, one frame at a time.
 
 A layer's widths are committed when the layer before it is issued, or earlier when a layer is issued whose
 norm is keyed by them: the accelerator requantises results for their key consumer as they drain. One that requantises
 what it reads (``requantise: on_load``) commits a layer when it is issued itself. What is not committed follows the
 controller's wishes, in the middle of a frame too.
+
+The frame of the highest priority goes first, among equals the one that arrived first. A frame that arrives while one of
+a lower priority runs preempts it as soon as the layer under way is done: what that frame has on chip is moved to DRAM,
+and back before its next layer. What else is on chip, weight planes and norm parameters, serves the stream that runs:
+another stream's frame overwrites it, whether it preempts or not.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import simpy
 
-from bitmixer.graph import LOGIT_BITS
 from hwsim.plant.operating_points import cycles_done, duration_picoseconds
 from hwsim.simulation.activity import Activity
 from hwsim.simulation.bandwidth import Bandwidth
 from hwsim.simulation.clock import Clock
-from hwsim.simulation.events import (
-    Announcer,
-    FrameEnded,
-    FrameStarted,
-    LayerExecuted,
-    LayerIssued,
-    Widths,
-)
+from hwsim.simulation.events import Announcer, FrameEnded, FrameStarted, LayerExecuted, Widths
+from hwsim.simulation.lane import Frame, Job, Lane
 from hwsim.simulation.schedule import Pace, Schedule
-from hwsim.simulation.weight_planes import WeightPlanes
 
 Process = Generator[simpy.Event, Any, None]
-NEVER = -1
-"""Start of a frame that never ran."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """One unit of arriving work."""
-
-    number: int
-    arrival_picoseconds: int
-    deadline_picoseconds: int
-    inputs: tuple[int, ...]
 
 
 class Accelerator:
-    """One array with its queue.
+    """One array with its queues.
 
-    Attributes:
-        wanted: Widths that sites will get when they are committed, by position.
-        frame: The frame on the array.
-        position: Position of the layer that runs; -1 before the first.
-        queue: Frames that wait.
-        before_frame: Called before a frame starts.
-        before_layer: Called before a layer is issued.
-        valued_row: Gives the row of what an issued layer really takes, given its row in the cost table; where values
-            make no difference, there is none.
+    Args:
+        environment: The simulation.
+        lanes: The streams, in the order of the scenario.
+        activity: Told of what the array does.
+        announcer: Told of what becomes of layers and frames.
+        drop_expired: Whether a waiting frame whose deadline has passed is dropped instead of begun.
     """
 
     def __init__(
-        self, environment: simpy.Environment, schedule: Schedule, activity: Activity, announcer: Announcer, *,
-        capacity: int, drop_expired: bool, decisions: Literal["mid_frame", "frame_boundary"],
+        self, environment: simpy.Environment, lanes: Sequence[Lane], activity: Activity, announcer: Announcer, *,
+        drop_expired: bool,
     ) -> None:  # fmt: skip
         self._environment = environment
-        self._schedule = schedule
+        self._lanes = tuple(lanes)
+        self._above = tuple(tuple(other for other in lanes if other.priority > lane.priority) for lane in lanes)
         self._activity = activity
         self._announcer = announcer
-        self._capacity = capacity
         self._drop_expired = drop_expired
-        self._mid_frame = decisions == "mid_frame"
         self._work = environment.event()
         self._executing = False
         self._is_on = True
-        self._transitions: list[tuple[int, ...] | None] = [None] * schedule.sites
-        self._planes = WeightPlanes(schedule.planes)
+        self._running: Lane | None = None
+        self._on_chip: Lane | None = None
         self._process: simpy.Process | None = None
-        self.wanted: list[Widths] = []
-        self.queue: deque[Frame] = deque()
-        self.frame: Frame | None = None
-        self.position = -1
-        self.before_frame: Callable[[], None] | None = None
-        self.before_layer: Callable[[], None] | None = None
-        self.valued_row: Callable[[int, LayerIssued], int] | None = None
 
     def start(self, clock: Clock, bandwidth: Bandwidth) -> None:
         """Begin to work at this clock, with what is free of the DRAM's bandwidth."""
@@ -94,23 +66,15 @@ class Accelerator:
     @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits."""
-        return self.frame is None and not self.queue
-
-    @property
-    def first_uncommitted(self) -> int:
-        """Position of the first site of the running frame that can still change (see ``Observation``)."""
-        if self.frame is None:
-            return 0
-        if not self._mid_frame:
-            return self._schedule.sites
-        return 0 if self.position < 0 else self._schedule.first_uncommitted[self.position]
+        return all(lane.next_frame is None for lane in self._lanes)
 
     def arrive(self, frame: Frame) -> None:
-        """Queue a frame, or drop it where the queue is full or the device is off."""
-        if not self._is_on or len(self.queue) >= self._capacity:
+        """Queue a frame, or drop it where its stream's queue is full or the device is off."""
+        lane = self._lanes[frame.stream]
+        if not self._is_on or len(lane.queue) >= lane.capacity:
             self._drop(frame, "dropped_queue")
             return
-        self.queue.append(frame)
+        lane.queue.append(frame)
         if not self._work.triggered:
             self._work.succeed()
 
@@ -122,122 +86,154 @@ class Accelerator:
     def power_off(self) -> None:
         """Abort the frame that runs and those that wait; what arrives before ``power_on`` is dropped."""
         self._is_on = False
-        while self.queue:
-            self._drop(self.queue.popleft(), "aborted")
+        for lane in self._lanes:
+            while lane.queue:
+                self._drop(lane.queue.popleft(), "aborted")
+            if lane is not self._running:
+                self._abort(lane)
         if self._executing and self._process is not None:
             self._process.interrupt()
 
     def power_on(self) -> None:
         """Take frames again; nothing that was on chip is left."""
         self._is_on = True
-        self._transitions = [None] * self._schedule.sites
-        self._planes = WeightPlanes(self._schedule.planes)
+        for lane in self._lanes:
+            lane.forget()
 
     def _drop(self, frame: Frame, status: str) -> None:
-        self._end(frame, status, NEVER, (), 0.0)
+        self._end(Job(frame=frame), status, ())
 
-    def _end(
-        self, frame: Frame, status: str, started: int, widths: tuple[Widths, ...], energy_joules: float
-    ) -> None:  # fmt: skip
+    def _abort(self, lane: Lane) -> None:
+        """End the frame that a stream has begun, if there is one."""
+        job, lane.job = lane.job, None
+        if job is not None:
+            self._end(job, "aborted", ())
+
+    def _end(self, job: Job, status: str, widths: tuple[Widths, ...]) -> None:
+        frame = job.frame
         event = FrameEnded(
-            frame.number, status, frame.arrival_picoseconds, started, int(self._environment.now),
-            frame.deadline_picoseconds, frame.inputs, widths, energy_joules,
+            frame.number, status, frame.arrival_picoseconds, job.started_picoseconds, int(self._environment.now),
+            frame.deadline_picoseconds, frame.inputs, widths, job.energy_joules, frame.stream,
         )  # fmt: skip
         for tell in self._announcer.frame_ended:
             tell(event)
 
     def _run(self) -> Process:
         while True:
-            while not self.queue:
+            while (lane := self._next(self._lanes)) is None:
                 self._work = self._environment.event()
                 yield self._work
-            frame = self.queue.popleft()
-            if self._drop_expired and self._environment.now > frame.deadline_picoseconds:
-                self._drop(frame, "dropped_deadline")
-                continue
-            self.frame, self.position = frame, -1
-            if self.before_frame is not None:
-                self.before_frame()
-            yield from self._execute(frame)
-            self.frame = None
+            self._running = lane
+            if self._on_chip is not lane:
+                lane.forget()
+                self._on_chip = lane
+            if lane.job is None:
+                yield from self._execute(lane, self._begin(lane))
+            else:
+                yield from self._resume(lane, lane.job)
+            self._running = None
 
-    def _execute(self, frame: Frame) -> Process:
-        schedule, announcer = self._schedule, self._announcer
-        started = int(self._environment.now)
-        committed = list(self.wanted)
-        energy = 0.0
-        unsaid: deque[int] = deque()
-        for tell_start in announcer.frame_started:
-            tell_start(FrameStarted(frame.number, frame.inputs))
-        for position in range(schedule.sites):
-            self.position = position
-            if self._mid_frame:
-                for site in schedule.committed_at[position]:
-                    committed[site] = self.wanted[site]
-            widths = committed[position]
-            if self.before_layer is not None:
-                self.before_layer()
-            unsaid.append(position)
-            self._tell_issued(frame, unsaid, committed)
-            next_bits, reload = self._requantised(position, committed)
-            missing = self._planes.missing(position, widths[0])
-            row = schedule.row(position, widths, next_bits, norm_reload=reload, missing_planes=missing)
-            issued = int(self._environment.now)
-            self._executing = True
-            valued = row
-            if self.valued_row is not None:
-                valued = self.valued_row(row, self._issued(frame, position, committed))
-            cycles, scale = yield from self._work_off(valued)
-            self._executing = False
-            spent = schedule.energies_joules[valued] * scale
-            energy += spent
-            event = LayerExecuted(
-                frame.number, position, widths[0], widths[1], next_bits, reload,
-                missing + schedule.planes.streamed(position, widths[0]), issued, int(self._environment.now), cycles,
-                schedule.array_cycles[valued], row, scale, spent,
-            )  # fmt: skip
-            for tell_done in announcer.layer_executed:
-                tell_done(event)
+    def _next(self, lanes: Sequence[Lane]) -> Lane | None:
+        """Return the stream whose frame goes first among these; expired ones are dropped on the way."""
+        while ready := [(-lane.priority, frame.number, lane) for lane in lanes if (frame := lane.next_frame)]:
+            lane = min(ready)[2] if len(ready) > 1 else ready[0][2]
+            if lane.job is not None or not self._drop_expired:
+                return lane
+            if self._environment.now <= lane.queue[0].deadline_picoseconds:
+                return lane
+            self._drop(lane.queue.popleft(), "dropped_deadline")
+        return None
+
+    def _begin(self, lane: Lane) -> Job:
+        job = lane.job = Job(frame=lane.queue.popleft())
+        if lane.before_frame is not None:
+            lane.before_frame()
+        job.started_picoseconds = int(self._environment.now)
+        job.committed = list(lane.wanted)
+        for tell in self._announcer.frame_started:
+            tell(FrameStarted(job.frame.number, job.frame.inputs, lane.number))
+        return job
+
+    def _resume(self, lane: Lane, job: Job) -> Process:
+        yield from self._move(lane, job, "restore")
+        if self._is_on:
+            yield from self._execute(lane, job)
+        else:
+            self._abort(lane)
+
+    def _execute(self, lane: Lane, job: Job) -> Process:
+        """Run the layers that are left, to the end of the frame, or until it is preempted or aborted."""
+        schedule, above = lane.schedule, self._above[lane.number]
+        for position in range(job.position + 1, schedule.sites):
+            yield from self._layer(lane, job, position)
+            if self._is_on and above and position + 1 < schedule.sites and self._next(above) is not None:
+                yield from self._move(lane, job, "spill")
+                if self._is_on:
+                    return
             if not self._is_on:
-                self._end(frame, "aborted", started, (), energy)
+                self._abort(lane)
                 return
-        status = "on_time" if self._environment.now <= frame.deadline_picoseconds else "late"
-        self._end(frame, status, started, tuple(committed), energy)
+        lane.job = None
+        on_time = self._environment.now <= job.frame.deadline_picoseconds
+        self._end(job, "on_time" if on_time else "late", tuple(job.committed))
 
-    def _tell_issued(self, frame: Frame, unsaid: deque[int], committed: list[Widths]) -> None:
-        """Tell of layers in the order of issue, each once its key consumer is committed."""
-        consumers = self._schedule.key_consumers
-        while unsaid and not (self._schedule.on_load and consumers[unsaid[0]] > self.position):
-            event = self._issued(frame, unsaid.popleft(), committed)
-            for tell in self._announcer.layer_issued:
-                tell(event)
+    def _layer(self, lane: Lane, job: Job, position: int) -> Process:
+        schedule, announcer = lane.schedule, self._announcer
+        lane.commit(job, position)
+        widths = job.committed[position]
+        if lane.before_layer is not None:
+            lane.before_layer()
+        job.unsaid.append(position)
+        for issued in lane.tellable(job):
+            for tell in announcer.layer_issued:
+                tell(issued)
+        next_bits, reload = lane.requantised(job)
+        missing = lane.missing_planes(job)
+        row = schedule.row(position, widths, next_bits, norm_reload=reload, missing_planes=missing)
+        begun = int(self._environment.now)
+        self._executing = True
+        valued = row if lane.valued_row is None else lane.valued_row(row, lane.issued(job, position))
+        cycles, scale = yield from self._work_off(schedule, valued)
+        self._executing = False
+        spent = schedule.energies_joules[valued] * scale
+        job.energy_joules += spent
+        event = LayerExecuted(
+            job.frame.number, position, *widths, next_bits, reload,
+            missing + schedule.planes.streamed(position, widths[0]), begun, int(self._environment.now), cycles,
+            schedule.array_cycles[valued], row, scale, spent, lane.number,
+        )  # fmt: skip
+        for tell_done in announcer.layer_executed:
+            tell_done(event)
 
-    def _issued(self, frame: Frame, position: int, committed: list[Widths]) -> LayerIssued:
-        """Return what is told of a layer; of its key consumer nothing while that is not committed."""
-        consumer = self._schedule.key_consumers[position]
-        known = consumer >= 0 and not (self._schedule.on_load and consumer > self.position)
-        return LayerIssued(frame.number, position, committed[position], committed[consumer] if known else None)
+    def _move(self, lane: Lane, job: Job, purpose: str) -> Process:
+        """Move what a frame has on chip between two layers to DRAM (``spill``), or back (``restore``).
 
-    def _requantised(self, position: int, committed: list[Widths]) -> tuple[int, bool]:
-        """Return the width at which a layer's results leave, and whether norm parameters must be fetched for it."""
-        schedule, (weight_bits, activation_bits) = self._schedule, committed[position]
-        consumer = schedule.key_consumers[position]
-        next_bits = LOGIT_BITS if consumer < 0 or schedule.on_load else committed[consumer][1]
-        transition: tuple[int, ...] = (weight_bits, next_bits)
-        if schedule.on_load:
-            producers = (committed[producer][0] for producer in schedule.keyed_producers[position])
-            transition = (activation_bits, *producers, *((weight_bits,) if consumer < 0 else ()))
-        reload = self._transitions[position] != transition
-        self._transitions[position] = transition
-        return next_bits, reload
+        It is told even where there is nothing to move, so that every preemption is on record.
+        """
+        bits, begun = lane.spilled.bits(job.position, job.committed), int(self._environment.now)
+        cycles, scale, spent = 0, 0.0, 0.0
+        if bits:
+            row = lane.spilled.row(bits)
+            self._executing = True
+            cycles, scale = yield from self._work_off(lane.schedule, row)
+            self._executing = False
+            spent = lane.schedule.energies_joules[row] * scale
+            job.energy_joules += spent
+        position = job.position + (purpose == "restore")
+        event = LayerExecuted(
+            job.frame.number, position, 0, 0, 0, False, 0, begun, int(self._environment.now), cycles, 0, -1, scale,
+            spent, lane.number, purpose, bits,
+        )  # fmt: skip
+        for tell in self._announcer.layer_executed:
+            tell(event)
 
-    def _work_off(self, row: int) -> Generator[simpy.Event, Any, tuple[int, float]]:
-        """Run one layer through any change of pace, to its end or until the device is off.
+    def _work_off(self, schedule: Schedule, row: int) -> Generator[simpy.Event, Any, tuple[int, float]]:
+        """Run one execution through any change of pace, to its end or until the device is off.
 
         Returns:
             Cycles done and mean energy scale, which counts only what was done.
         """
-        environment, clock, schedule = self._environment, self._clock, self._schedule
+        environment, clock = self._environment, self._clock
         pace = Pace(clock.index, self._bandwidth.share)
         remaining = schedule.cycles_at(row, pace)
         total_cycles, share_left, scale = 0, 1.0, 0.0
@@ -256,7 +252,7 @@ class Accelerator:
             else:
                 duration = duration_picoseconds(remaining, hertz)
             begun, energy_scale = int(environment.now), clock.energy_scale
-            self._activity.begin(row, begun, duration, share_left * energy_scale)
+            self._activity.begin(schedule.plant_rows[row], begun, duration, share_left * energy_scale)
             try:
                 yield environment.timeout(duration)
             except simpy.Interrupt:

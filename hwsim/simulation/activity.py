@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwsim.plant.plant import Plant
 
 IDLE = 0
-"""Plant row of an idle accelerator; row r of the cost table is plant row r + 1."""
+"""Plant row of an idle accelerator."""
 
 
 class Activity:
@@ -23,9 +23,9 @@ class Activity:
         return self.busy_picoseconds + (0 if self._row == IDLE else now - self._told)
 
     def begin(self, row: int, now: int, duration: int, share: float) -> None:
-        """Begin to execute a row of the cost table; ``share`` of its energy is spent evenly."""
+        """Begin to execute a row of the plant; ``share`` of its energy is spent evenly."""
         self.settle(now)
-        self._row, self._start, self._end = row + 1, now, now + duration
+        self._row, self._start, self._end = row, now, now + duration
         self._share, self._spent = share, 0.0
 
     def stop(self, now: int) -> float:

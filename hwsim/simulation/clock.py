@@ -1,4 +1,4 @@
-"""The array's clock: the lower of what the controller requests and what the throttle allows."""
+"""The array's clock: the lower of what controllers request and what the throttle allows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Clock:
     def __init__(self, device: Device, on_change: Callable[[], None]) -> None:
         self._device = device
         self._on_change = on_change
-        self._request_hertz: int | None = None
+        self._requests_hertz: dict[int, int] = {}
         self.index = 0
         self.ready_picoseconds = 0
         self.changes = 0
@@ -43,13 +43,13 @@ class Clock:
 
     def restart(self, now: int) -> None:
         """Come up at the fastest point, without a request or a cap, as at the start of the run."""
-        self._request_hertz = None
+        self._requests_hertz.clear()
         self.cap_hertz = self._device.frequencies_hertz[0]
         self.index, self.ready_picoseconds = 0, now
 
-    def request(self, frequency_hertz: int, now: int) -> None:
-        """Note what the controller wants."""
-        self._request_hertz = frequency_hertz
+    def request(self, frequency_hertz: int, now: int, *, stream: int = 0) -> None:
+        """Note what a stream's controller wants; the highest request counts, as for cores that share a clock."""
+        self._requests_hertz[stream] = frequency_hertz
         self._update(now)
 
     def cap(self, frequency_hertz: int | None, now: int) -> None:
@@ -59,7 +59,7 @@ class Clock:
 
     def _update(self, now: int) -> None:
         points = self._device.operating_points
-        index = points.points.index(points.at_most(self._request_hertz, self.cap_hertz))
+        index = points.points.index(points.at_most(max(self._requests_hertz.values(), default=None), self.cap_hertz))
         if index == self.index:
             return
         self.index = index

@@ -1,4 +1,4 @@
-"""The loop around the controller: when it is asked, what it sees, when its decision takes effect."""
+"""The loop around the controller of one stream: when it is asked, what it sees, when its decision takes effect."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hwsim.device import Device
 from hwsim.errors import InvariantError
 from hwsim.plant.plant import Plant
 from hwsim.plant.sensors import SensorChannel
-from hwsim.simulation.accelerator import Accelerator
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.events import Announcer, DecisionTaken, Widths
+from hwsim.simulation.lane import Lane
 
 
 def device_view(device: Device) -> DeviceView:
@@ -40,7 +40,7 @@ class ControlLoop:
 
     def __init__(
         self, environment: simpy.Environment, controller: Controller, device: Device, network: NetworkView,
-        accelerator: Accelerator, clock: Clock, plant: Plant, announcer: Announcer, *,
+        lane: Lane, clock: Clock, plant: Plant, announcer: Announcer, *,
         die_sensor: SensorChannel, read_free_bandwidth: Callable[[], float | None],
         read_state_of_charge: Callable[[], float | None],
         confidences: Callable[[], tuple[float, ...]],
@@ -50,7 +50,7 @@ class ControlLoop:
         self._controller = controller
         self._device = device
         self._network = network
-        self._accelerator = accelerator
+        self._lane = lane
         self._clock = clock
         self._plant = plant
         self._announcer = announcer
@@ -68,9 +68,9 @@ class ControlLoop:
         if "tick" in controller.wakes_on and controller.tick_picoseconds <= 0:
             raise InvariantError(f"{self._name}: ticks every {controller.tick_picoseconds} ps; expected above 0")
         if "frame" in controller.wakes_on:
-            accelerator.before_frame = lambda: self._ask("frame")
+            lane.before_frame = lambda: self._ask("frame")
         if "layer" in controller.wakes_on:
-            accelerator.before_layer = lambda: self._ask("layer")
+            lane.before_layer = lambda: self._ask("layer")
         if "tick" in controller.wakes_on:
             environment.process(self._ticks())
 
@@ -84,9 +84,9 @@ class ControlLoop:
         self._starts += 1
         self.asleep = False
         now = int(self._environment.now)
-        self._accelerator.wanted = [first.widths[layer.name] for layer in self._network.graph.layers]
+        self._lane.wanted = [first.widths[layer.name] for layer in self._network.graph.layers]
         if first.frequency_hertz is not None:
-            self._clock.request(first.frequency_hertz, now)
+            self._clock.request(first.frequency_hertz, now, stream=self._lane.number)
         self._announce(first, now, ())
 
     @property
@@ -101,7 +101,7 @@ class ControlLoop:
 
     def _ask(self, wake: Wake) -> None:
         now = int(self._environment.now)
-        accelerator = self._accelerator
+        lane = self._lane
         observation = Observation(
             time_picoseconds=now,
             wake=wake,
@@ -110,13 +110,14 @@ class ControlLoop:
             free_bandwidth_share=self._read_free_bandwidth(),
             frequency_hertz=self._clock.frequency_hertz,
             throttle_cap_hertz=self._clock.cap_hertz,
-            queued_deadlines_picoseconds=tuple(frame.deadline_picoseconds for frame in accelerator.queue),
-            frame=None if accelerator.frame is None else accelerator.frame.number,
-            frame_deadline_picoseconds=None if accelerator.frame is None else accelerator.frame.deadline_picoseconds,
-            first_uncommitted=accelerator.first_uncommitted,
-            wanted=tuple(accelerator.wanted),
+            queued_deadlines_picoseconds=tuple(frame.deadline_picoseconds for frame in lane.queue),
+            frame=None if lane.frame is None else lane.frame.number,
+            frame_deadline_picoseconds=None if lane.frame is None else lane.frame.deadline_picoseconds,
+            first_uncommitted=lane.first_uncommitted,
+            wanted=tuple(lane.wanted),
             confidences=self._confidences(),
             state_of_charge=self._read_state_of_charge(),
+            stream=lane.name,
         )
         decision, self._state = self._controller.decide(observation, self._state, self._generator)
         self.asked += 1
@@ -130,25 +131,26 @@ class ControlLoop:
     def _carry_out(self, decision: Decision, asked_picoseconds: int, starts: int) -> None:
         if self.asleep or starts != self._starts:
             return
-        accelerator, graph = self._accelerator, self._network.graph
-        before = tuple(accelerator.wanted)
+        lane, graph = self._lane, self._network.graph
+        before = tuple(lane.wanted)
         for site, widths in decision.widths.items():
-            accelerator.wanted[graph.index[site]] = widths
+            lane.wanted[graph.index[site]] = widths
         if decision.frequency_hertz is not None:
-            self._clock.request(decision.frequency_hertz, int(self._environment.now))
+            self._clock.request(decision.frequency_hertz, int(self._environment.now), stream=lane.number)
         self._announce(decision, asked_picoseconds, before)
 
     def _announce(self, decision: Decision, asked_picoseconds: int, before: tuple[Widths, ...]) -> None:
-        accelerator = self._accelerator
+        lane = self._lane
         event = DecisionTaken(
             asked_picoseconds,
             int(self._environment.now),
-            -1 if accelerator.frame is None else accelerator.frame.number,
-            accelerator.first_uncommitted,
+            -1 if lane.frame is None else lane.frame.number,
+            lane.first_uncommitted,
             before,
-            tuple(accelerator.wanted),
+            tuple(lane.wanted),
             decision.frequency_hertz or 0,
             decision.reason,
+            lane.number,
         )
         for tell in self._announcer.decision_taken:
             tell(event)

@@ -1,7 +1,7 @@
 """What happens in a simulation, and who wants to know.
 
 The simulator tells its observers; recorder, in-step execution and progress bar are observers. Events are
-named tuples, since a layer is executed millions of times.
+named tuples, since a layer is executed millions of times. ``stream`` is a stream's position in the scenario.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ class FrameStarted(NamedTuple):
 
     frame: int
     inputs: tuple[int, ...]
+    stream: int = 0
 
 
 class LayerIssued(NamedTuple):
@@ -27,10 +28,15 @@ class LayerIssued(NamedTuple):
     position: int
     widths: Widths
     consumer_widths: Widths | None
+    stream: int = 0
 
 
 class LayerExecuted(NamedTuple):
-    """A layer is done; ``row`` is the cost table's, ``array_cycles`` those in which the array worked."""
+    """A layer is done; ``row`` is the cost table's, ``array_cycles`` those in which the array worked.
+
+    So are told, too, the tensors that leave the chip (``spill``) after a layer, and return (``restore``) before the
+    next one: ``moved_bits`` of them, which may be none, without widths and with -1 as their row.
+    """
 
     frame: int
     position: int
@@ -46,6 +52,9 @@ class LayerExecuted(NamedTuple):
     row: int
     dynamic_energy_scale: float
     energy_joules: float
+    stream: int = 0
+    purpose: str = "inference"
+    moved_bits: int = 0
 
 
 class FrameEnded(NamedTuple):
@@ -60,6 +69,7 @@ class FrameEnded(NamedTuple):
     inputs: tuple[int, ...]
     widths: tuple[Widths, ...]
     energy_joules: float
+    stream: int = 0
 
 
 class DecisionTaken(NamedTuple):
@@ -73,6 +83,7 @@ class DecisionTaken(NamedTuple):
     after: tuple[Widths, ...]
     frequency_hertz: int
     reason: str
+    stream: int = 0
 
 
 class BatterySampled(NamedTuple):
@@ -88,7 +99,10 @@ class BatterySampled(NamedTuple):
 
 
 class TelemetrySampled(NamedTuple):
-    """A look at the device, regular or as it is switched; means are over the time since the one before."""
+    """A look at the device, regular or as it is switched; means are over the time since the one before.
+
+    ``queued`` and ``wanted`` have an entry for each stream.
+    """
 
     time_picoseconds: int
     ambient_celsius: float
@@ -102,8 +116,8 @@ class TelemetrySampled(NamedTuple):
     clock_changes: int
     decisions: int
     busy_share: float
-    queued_frames: int
-    wanted: tuple[Widths, ...]
+    queued: tuple[int, ...]
+    wanted: tuple[tuple[Widths, ...], ...]
     power_state: str
     free_bandwidth_share: float
     battery: BatterySampled | None = None
@@ -129,6 +143,29 @@ class Observer:
 
     def telemetry_sampled(self, event: TelemetrySampled) -> None:
         """Handle a row of telemetry."""
+
+
+class OfStream(Observer):
+    """Passes on to another observer what happens to the frames of one stream."""
+
+    def __init__(self, observer: Observer, stream: int) -> None:
+        self._observer = observer
+        self._stream = stream
+
+    def frame_started(self, event: FrameStarted) -> None:
+        """Pass it on."""
+        if event.stream == self._stream:
+            self._observer.frame_started(event)
+
+    def layer_issued(self, event: LayerIssued) -> None:
+        """Pass it on."""
+        if event.stream == self._stream:
+            self._observer.layer_issued(event)
+
+    def frame_ended(self, event: FrameEnded) -> None:
+        """Pass it on."""
+        if event.stream == self._stream:
+            self._observer.frame_ended(event)
 
 
 class Announcer:

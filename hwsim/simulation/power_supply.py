@@ -26,7 +26,7 @@ LEAKAGE_MARGIN = 2.0
 """Leakage is taken to stay below this much of what it is at the rated temperature."""
 
 
-def most_watts(device: Device, costs: CostTable, *, values_save_cycles: bool) -> float:
+def most_watts(device: Device, costs: CostTable, *, values_save_cycles: bool, moves_tensors: bool = False) -> float:
     """Return a bound on what the device can draw: constant power, leakage when hot, and its hungriest layer.
 
     Args:
@@ -34,6 +34,7 @@ def most_watts(device: Device, costs: CostTable, *, values_save_cycles: bool) ->
         costs: What layers cost on it.
         values_save_cycles: Whether an execution may take fewer array cycles than the table says; it cannot be faster
             than memory and vector unit.
+        moves_tensors: Whether tensors of preempted frames are moved, which may draw more than any layer.
     """
     cycles = costs.total_cycles if costs.other_cycles is None or not values_save_cycles else costs.other_cycles
     hertz = np.array(costs.frequencies_hertz)[:, None]
@@ -43,6 +44,9 @@ def most_watts(device: Device, costs: CostTable, *, values_save_cycles: bool) ->
         for point in device.operating_points.points
     ]
     dynamic = float(np.max(np.array(scales)[:, None] * costs.energy_joules.reshape(-1) / seconds))
+    if moves_tensors:
+        moved = device.memory.dram_bandwidth_bits_per_second * device.energy_table.joules_per_action("dram_bit")
+        dynamic = max(dynamic, moved * max(scales))
     leakage = LEAKAGE_MARGIN * device.leakage.watts_at(device.maximum_junction_celsius)
     return math.fsum(device.constant_powers_watts) + leakage + dynamic
 

@@ -43,6 +43,7 @@ class Schedule:
         dram_time_bits: [row] bits that would take the DRAM as long at its full efficiency.
         array_cycles: [row] cycles for which the array works; its bound, where values let it skip work.
         energies_joules: [row] dynamic energy at the nominal voltage.
+        plant_rows: [row] the plant's row of the same execution.
     """
 
     sites: int
@@ -57,11 +58,13 @@ class Schedule:
     dram_time_bits: list[int]
     array_cycles: list[int]
     energies_joules: list[float]
+    plant_rows: list[int]
     _frequencies_hertz: tuple[int, ...]
     _strides: tuple[int, int, int, int]
     _width_index: dict[int, int]
     _memory: Memory
     _tiles: Callable[[int, int, float], Int64Array] | None
+    _tiled_rows: int
 
     def row(
         self, position: int, widths: Widths, next_activation_bits: int, *, norm_reload: bool, missing_planes: int
@@ -81,7 +84,9 @@ class Schedule:
             + norm_reload
         )
 
-    def add_row(self, cycles: Sequence[int], *, dram_time_bits: int, array_cycles: int, energy_joules: float) -> int:
+    def add_row(
+        self, cycles: Sequence[int], *, dram_time_bits: int, array_cycles: int, energy_joules: float, plant_row: int
+    ) -> int:  # fmt: skip
         """Add an execution that is not in the cost table, and return its row.
 
         Args:
@@ -89,6 +94,7 @@ class Schedule:
             dram_time_bits: As above.
             array_cycles: For which the array works.
             energy_joules: Dynamic energy at the nominal voltage.
+            plant_row: The plant's row of it.
         """
         for clock, (count, hertz) in enumerate(zip(cycles, self._frequencies_hertz, strict=True)):
             self.cycles[clock].append(count)
@@ -96,6 +102,7 @@ class Schedule:
         self.dram_time_bits.append(dram_time_bits)
         self.array_cycles.append(array_cycles)
         self.energies_joules.append(energy_joules)
+        self.plant_rows.append(plant_row)
         return len(self.energies_joules) - 1
 
     def cycles_at(self, row: int, pace: Pace) -> int:
@@ -107,7 +114,7 @@ class Schedule:
         clock, share = pace
         if share == 1.0:
             return self.cycles[clock][row]
-        if self._tiles is not None:
+        if self._tiles is not None and row < self._tiled_rows:
             return int(self._tiles(row, clock, share).sum())
         bits, hertz = np.array(self.dram_time_bits[row]), self._frequencies_hertz[clock]
         return max(self.cycles[clock][row], int(self._memory.shared(share).dram_cycles(bits, hertz)))
@@ -127,13 +134,13 @@ class Schedule:
         return remaining_cycles(stages, self._stages(row, after), int(stages.sum()) - left)
 
     def _stages(self, row: int, pace: Pace) -> Int64Array:
-        if self._tiles is not None:
+        if self._tiles is not None and row < self._tiled_rows:
             return self._tiles(row, *pace)
         return np.array([self.cycles_at(row, pace)])
 
 
-def build_schedule(graph: LayerGraph, costs: CostTable) -> Schedule:
-    """Return the schedule of a network on a device."""
+def build_schedule(graph: LayerGraph, costs: CostTable, *, first_plant_row: int = 1) -> Schedule:
+    """Return the schedule of a network on a device, whose plant has the cost table's rows from one row on."""
     on_load = costs.requantise == "on_load"
     sites, positions = len(graph.layers), range(len(graph.layers))
     points = positions if on_load else graph.commit_points
@@ -156,9 +163,11 @@ def build_schedule(graph: LayerGraph, costs: CostTable) -> Schedule:
         dram_time_bits=costs.dram_time_bits.reshape(-1).tolist(),
         array_cycles=np.broadcast_to(costs.compute_cycles[..., None, None], costs.energy_joules.shape).ravel().tolist(),
         energies_joules=costs.energy_joules.reshape(-1).tolist(),
+        plant_rows=list(range(first_plant_row, first_plant_row + costs.rows)),
         _frequencies_hertz=costs.frequencies_hertz,
         _strides=(choices**3 * fetches, choices**2 * fetches, choices * fetches, fetches),
         _memory=costs.memory,
         _tiles=lru_cache(maxsize=1 << 12)(costs.stage_cycles) if costs.tiled else None,
+        _tiled_rows=costs.rows,
         _width_index={bits: index for index, bits in enumerate(costs.widths)},
     )

@@ -9,29 +9,29 @@ from typing import Any, Literal
 import numpy as np
 import simpy
 
-from bitmixer.graph import LayerGraph
-from hwsim.controllers.base import Controller, NetworkView
-from hwsim.cost import CostTable
+from hwsim.controllers.base import NetworkView
 from hwsim.device import Device
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.bandwidth import SharedDram
 from hwsim.plant.harvest import Harvest
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.plant import Plant
-from hwsim.plant.sensor_faults import FailureTimes, FaultState, SensorFault
+from hwsim.plant.sensor_faults import FaultState, SensorFault
 from hwsim.plant.sensors import SensorChannel
 from hwsim.plant.supply import Supply
-from hwsim.simulation.accelerator import Accelerator, Frame
+from hwsim.simulation.accelerator import Accelerator
 from hwsim.simulation.activity import Activity
-from hwsim.simulation.arrivals import Arrivals, over_link
 from hwsim.simulation.bandwidth import Bandwidth, BandwidthCounter
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.control import ControlLoop
 from hwsim.simulation.events import Announcer, LayerIssued, Observer, TelemetrySampled
+from hwsim.simulation.incoming import StreamSetup, frames, source
+from hwsim.simulation.lane import Lane
 from hwsim.simulation.power_supply import PowerSupply, most_watts
 from hwsim.simulation.power_switch import PowerSwitch
 from hwsim.simulation.randomness import generator
 from hwsim.simulation.schedule import build_schedule
+from hwsim.simulation.spilled_tensors import SpilledTensors
 from hwsim.simulation.throttle import Throttle
 from hwsim.simulation.valued_rows import ValuedRows
 
@@ -44,17 +44,10 @@ class Setup:
 
     Attributes:
         device: The device.
-        graph: The network.
-        costs: Its cost table on this device, for ``inputs_per_frame``.
-        controller: Who decides.
+        streams: What arrives, and who decides for it.
         ambient: Temperature around the device.
         shared_dram: What others take of the DRAM; ``None``: nothing.
-        arrivals: When frames come, or are sent.
-        link_outages: When the network between is down; ``None``: nothing lies between.
-        inputs_per_frame: Inputs in each frame.
-        available_inputs: Size of the test split that inputs are drawn from.
-        deadline_picoseconds: From arrival.
-        queue_capacity: Most frames that wait.
+        queue_capacity: Most frames of each stream that wait.
         drop_expired: Whether waiting frames past their deadline are dropped.
         decisions: Whether decisions bind layers of the running frame.
         duration_picoseconds: Frames arrive for this long; then the run drains.
@@ -67,16 +60,9 @@ class Setup:
     """
 
     device: Device
-    graph: LayerGraph
-    costs: CostTable
-    controller: Controller
+    streams: tuple[StreamSetup, ...]
     ambient: Ambient
     shared_dram: SharedDram | None = None
-    arrivals: Arrivals
-    link_outages: FailureTimes | None = None
-    inputs_per_frame: int
-    available_inputs: int
-    deadline_picoseconds: int
     queue_capacity: int
     drop_expired: bool
     decisions: Literal["mid_frame", "frame_boundary"]
@@ -89,44 +75,49 @@ class Setup:
     harvest: Harvest = Harvest.constant(0.0)  # noqa: RUF009 (frozen)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """What a stream's network computes in step with the simulation.
+
+    Attributes:
+        confidences: Those of the frames that finished since the last call.
+        array_cycles: What the array takes for an issued layer of the frame that started last, over all its inputs,
+            where that depends on values that only flow in the run. The cost table holds its bound.
+    """
+
+    confidences: Callable[[], tuple[float, ...]] = tuple
+    array_cycles: Callable[[LayerIssued], int] | None = None
+
+
 class Simulator:
     """Wires the processes of one run together.
 
     Args:
         setup: What is simulated.
         observers: Who is told of what happens.
-        confidences: Those of the frames that finished since the last call.
-        array_cycles: What the array takes for an issued layer of the frame that started last, over all its inputs,
-            where that depends on values that only flow in the run. The cost table holds its bound.
+        values: Of each stream; nothing by default.
 
     Attributes:
         plant: The device's physics; its ledgers are checked at the end.
     """
 
-    def __init__(
-        self, setup: Setup, observers: Sequence[Observer], *,
-        confidences: Callable[[], tuple[float, ...]] = tuple,
-        array_cycles: Callable[[LayerIssued], int] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, setup: Setup, observers: Sequence[Observer], values: Sequence[Values] = ()) -> None:
         self._setup = setup
+        values = values or [Values()] * len(setup.streams)
         device = setup.device
         self._environment = simpy.Environment(initial_time=0)
         self._announcer = Announcer(observers)
-        parameters = device.plant_parameters(setup.costs, setup.ambient)
+        parameters = device.plant_parameters([stream.costs for stream in setup.streams], setup.ambient)
         rise = parameters.steady_idle_rise() if setup.initial_state == "steady_idle" else None
         supply = None
         if device.battery is not None and setup.initial_state_of_charge is not None:
             supply = Supply(device.battery, state_of_charge=setup.initial_state_of_charge, harvest=setup.harvest)
         self.plant = Plant(parameters, initial_rise_kelvin=rise, supply=supply)
         self._activity = Activity(self.plant)
-        schedule = build_schedule(setup.graph, setup.costs)
+        self._lanes = _lanes(setup, self.plant, values)
         self._accelerator = Accelerator(
-            self._environment, schedule, self._activity, self._announcer,
-            capacity=setup.queue_capacity, drop_expired=setup.drop_expired, decisions=setup.decisions,
-        )  # fmt: skip
-        if array_cycles is not None:
-            valued = ValuedRows(setup.costs, device.energy_table, schedule, self.plant, array_cycles)
-            self._accelerator.valued_row = valued.row
+            self._environment, self._lanes, self._activity, self._announcer, drop_expired=setup.drop_expired
+        )
         self._clock = Clock(device, self._clock_changed)
         self._bandwidth = Bandwidth(self._environment, _free_shares(setup), self._accelerator.pace_changed)
         self._sensor = SensorChannel(device.sensor, self._faults("device"))
@@ -142,7 +133,13 @@ class Simulator:
         )  # fmt: skip
         self._supply = None if supply is None else PowerSupply(
             self._environment, self._power, supply,
-            most_watts=most_watts(device, setup.costs, values_save_cycles=array_cycles is not None),
+            most_watts=max(
+                most_watts(
+                    device, stream.costs, values_save_cycles=each.array_cycles is not None,
+                    moves_tensors=len(setup.streams) > 1,
+                )
+                for stream, each in zip(setup.streams, values, strict=True)
+            ),
             synchronise=self._synchronise,
         )  # fmt: skip
         self._throttle = Throttle(
@@ -150,15 +147,18 @@ class Simulator:
             sample_picoseconds=device.sensor.period_picoseconds,
             read_die_celsius=lambda: self._sensor.read(int(self._environment.now)),
         )  # fmt: skip
-        self._control = ControlLoop(
-            self._environment, setup.controller, device, NetworkView(graph=setup.graph, costs=setup.costs),
-            self._accelerator, self._clock, self.plant, self._announcer,
-            die_sensor=self._reported,
-            read_free_bandwidth=lambda: None if counter is None else counter.reading,
-            read_state_of_charge=lambda: None if self._supply is None else self._supply.reading,
-            confidences=confidences,
-            generator=generator(setup.seed, "controller"),
-        )  # fmt: skip
+        self._controls = [
+            ControlLoop(
+                self._environment, stream.controller, device, NetworkView(graph=stream.graph, costs=stream.costs),
+                lane, self._clock, self.plant, self._announcer,
+                die_sensor=self._reported,
+                read_free_bandwidth=lambda: None if counter is None else counter.reading,
+                read_state_of_charge=lambda: None if self._supply is None else self._supply.reading,
+                confidences=each.confidences,
+                generator=source(setup.seed, "controller", setup.streams, lane.number),
+            )
+            for stream, lane, each in zip(setup.streams, self._lanes, values, strict=True)
+        ]  # fmt: skip
         self._accelerator.start(self._clock, self._bandwidth)
         self._arrived = self._environment.process(self._arrive())
         self._environment.process(self._report())
@@ -182,7 +182,8 @@ class Simulator:
             self._environment.run(until=self._arrived)
         while not self._accelerator.idle:
             self._environment.step()
-        self._control.closed = True
+        for control in self._controls:
+            control.closed = True
         # Idle on to a full period of telemetry, so that the last decision's energy has a time to be spent in.
         period = self._setup.telemetry_picoseconds
         end = (int(self._environment.now) // period + 1) * period
@@ -192,21 +193,9 @@ class Simulator:
         return end
 
     def _arrive(self) -> Process:
-        setup = self._setup
-        inputs = _shuffled_inputs(setup.available_inputs, generator(setup.seed, "inputs"))
-        times = setup.arrivals.times(setup.duration_picoseconds, generator(setup.seed, "arrivals"))
-        if setup.link_outages is not None:
-            times = over_link(times, setup.link_outages.failures(generator(setup.seed, "link")))
-        for number, time in enumerate(times):
-            yield self._environment.timeout(time - self._environment.now)
-            self._accelerator.arrive(
-                Frame(
-                    number=number,
-                    arrival_picoseconds=time,
-                    deadline_picoseconds=time + setup.deadline_picoseconds,
-                    inputs=tuple(next(inputs) for _ in range(setup.inputs_per_frame)),
-                )
-            )
+        for frame in frames(self._setup.streams, self._setup.duration_picoseconds, self._setup.seed):
+            yield self._environment.timeout(frame.arrival_picoseconds - self._environment.now)
+            self._accelerator.arrive(frame)
 
     def _sense(self, noise: np.random.Generator) -> Process:
         while True:
@@ -231,7 +220,9 @@ class Simulator:
     def _went_off(self) -> None:
         self._accelerator.power_off()
         self._clock.restart(int(self._environment.now))
-        self._throttle.asleep = self._control.asleep = True
+        self._throttle.asleep = True
+        for control in self._controls:
+            control.asleep = True
 
     def _got_power(self) -> None:
         if self._supply is not None:
@@ -240,7 +231,8 @@ class Simulator:
     def _came_up(self) -> None:
         self._accelerator.power_on()
         self._throttle.start()
-        self._control.start()
+        for control in self._controls:
+            control.start()
 
     def _faults(self, *reached: str) -> list[FaultState]:
         """Return the faults that reach one of these; each fault draws the same times for all of its readers."""
@@ -269,6 +261,7 @@ class Simulator:
     def _sample_telemetry(self) -> None:
         self._synchronise()
         now, interval, activity = int(self._environment.now), self._interval, self._activity
+        asked = sum(control.asked for control in self._controls)
         seconds, share_seconds = interval.seconds, self._bandwidth.share_picoseconds / PICOSECONDS_PER_SECOND
         event = TelemetrySampled(
             time_picoseconds=now,
@@ -281,12 +274,12 @@ class Simulator:
             power_watts=interval.energy_joules / seconds if seconds else 0.0,
             leakage_watts=interval.leakage_joules / seconds if seconds else 0.0,
             clock_changes=self._clock.changes - interval.changes_before,
-            decisions=self._control.asked - interval.asked_before,
+            decisions=asked - interval.asked_before,
             busy_share=(activity.busy_picoseconds - interval.busy_before) / PICOSECONDS_PER_SECOND / seconds
             if seconds
             else 0.0,
-            queued_frames=len(self._accelerator.queue),
-            wanted=tuple(self._accelerator.wanted),
+            queued=tuple(len(lane.queue) for lane in self._lanes),
+            wanted=tuple(tuple(lane.wanted) for lane in self._lanes),
             power_state=self._power.state,
             free_bandwidth_share=(share_seconds - interval.share_seconds_before) / seconds
             if seconds
@@ -294,7 +287,7 @@ class Simulator:
             battery=None if self._supply is None else self._supply.sample(),
         )
         self._interval = _Interval(
-            asked_before=self._control.asked,
+            asked_before=asked,
             busy_before=activity.busy_picoseconds,
             changes_before=self._clock.changes,
             share_seconds_before=share_seconds,
@@ -316,14 +309,25 @@ class _Interval:
     share_seconds_before: float = 0.0
 
 
+def _lanes(setup: Setup, plant: Plant, values: Sequence[Values]) -> list[Lane]:
+    """Return the streams at the array; the plant's rows are idle, then those of each stream's cost table."""
+    lanes, first_row = [], 1
+    for number, (stream, each) in enumerate(zip(setup.streams, values, strict=True)):
+        costs, energy_table = stream.costs, setup.device.energy_table
+        schedule = build_schedule(stream.graph, costs, first_plant_row=first_row)
+        lane = Lane(
+            schedule, SpilledTensors(costs, energy_table, schedule, plant), name=stream.name, number=number,
+            priority=stream.priority, capacity=setup.queue_capacity, decisions=setup.decisions,
+        )  # fmt: skip
+        if each.array_cycles is not None:
+            lane.valued_row = ValuedRows(costs, energy_table, schedule, plant, each.array_cycles).row
+        lanes.append(lane)
+        first_row += costs.rows
+    return lanes
+
+
 def _free_shares(setup: Setup) -> Iterator[tuple[int, float]]:
     """Return when how much of the DRAM's bandwidth is free."""
     if setup.shared_dram is None:
         return iter([(0, 1.0)])
     return setup.shared_dram.free_shares(generator(setup.seed, "memory_traffic"))
-
-
-def _shuffled_inputs(available: int, shuffle: np.random.Generator) -> Iterator[int]:
-    """Yield positions in the test split for ever: each once per round, in a new order each round."""
-    while True:
-        yield from shuffle.permutation(available).tolist()

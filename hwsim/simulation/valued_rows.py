@@ -24,7 +24,7 @@ class ValuedRows:
         costs: The cost table.
         energy_table: Joules per action.
         schedule: Takes the new rows.
-        plant: Takes the same, one place further (its row 0 is idle).
+        plant: Takes the same.
         array_cycles: What the array takes for an issued layer, over all inputs of its frame.
     """
 
@@ -63,11 +63,11 @@ class ValuedRows:
 
     def _add(self, row: int, cycles: int, saved: float) -> int:
         energies = self._energies[row] - saved * self._shrinking[row]
-        self._plant.add_row(energies)
         totals = np.maximum(self._other[:, row], cycles).tolist()
         return self._schedule.add_row(
             totals,
             dram_time_bits=self._schedule.dram_time_bits[row],
             array_cycles=cycles,
             energy_joules=float(energies.sum()),
+            plant_row=self._plant.add_row(energies),
         )

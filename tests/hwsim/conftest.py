@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import LayerGraph
 from hwsim import cli, pipeline
 from hwsim.controllers.base import Decision, DeviceView, NetworkView, Observation, Wake
-from hwsim.device import DecisionCost
+from hwsim.cost.memory import Buffers, Execution
+from hwsim.device import DecisionCost, Device
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.plant import Plant
 from hwsim.plant.sensors import Sensor
@@ -31,8 +32,12 @@ from hwsim.simulation.events import (
     Observer,
     TelemetrySampled,
 )
+from hwsim.simulation.incoming import StreamSetup
 from hwsim.simulation.simulator import Setup, Simulator
 
+BUFFERS = Buffers(weight_bits=700_000, activation_bits=300_000, output_bits=60_000, halves=2, burst_bits=64)
+"""Room for all weights and many tensors of the small network."""
+OF_STREAM = {field.name for field in dataclasses.fields(StreamSetup)}
 SCENARIO = """\
 schema_version: 1
 name: bursty
@@ -191,7 +196,7 @@ def small_plan(bursty: str) -> pipeline.Plan:
 @pytest.fixture(scope="session")
 def graph(small_plan: pipeline.Plan) -> LayerGraph:
     """The small network."""
-    return small_plan.checkpoint.graph
+    return small_plan.streams[0].checkpoint.graph
 
 
 @pytest.fixture(scope="session")
@@ -207,24 +212,43 @@ def nimble() -> ThermalNetwork:
 
 @pytest.fixture(scope="session")
 def make_setup(small_plan: pipeline.Plan) -> Callable[..., Setup]:
-    """Return a function that sets up a simulation: decisions take no time, the sensor has no noise."""
+    """Return a function that sets up a simulation: decisions take no time, the sensor has no noise.
+
+    Changes of a stream's fields are those of all its streams; ``others`` are streams beside the first, by what is
+    different about them.
+    """
     device = dataclasses.replace(
         small_plan.device,
         decision=DecisionCost(time_picoseconds=0, energy_joules=6e-5, column=0),
         sensor=Sensor(period_picoseconds=10**11),
     )
 
-    def make(controller: Any, *, device_changes: Mapping[str, Any] | None = None, **changes: Any) -> Setup:
-        setup = Setup(
-            device=dataclasses.replace(device, **(device_changes or {})),
-            graph=small_plan.checkpoint.graph,
-            costs=small_plan.costs,
+    def priced(device: Device, stream: StreamSetup) -> StreamSetup:
+        costs, inputs = stream.costs, stream.inputs_per_frame
+        same_array = device.array == small_plan.device.array
+        if same_array and (device.frequencies_hertz, inputs) == (costs.frequencies_hertz, costs.inputs_per_frame):
+            return stream
+        return dataclasses.replace(stream, costs=device.cost_table(stream.graph, inputs))
+
+    def make(
+        controller: Any, *, device_changes: Mapping[str, Any] | None = None,
+        others: Sequence[Mapping[str, Any]] = (), **changes: Any,
+    ) -> Setup:  # fmt: skip
+        stream = StreamSetup(
+            name="camera",
+            graph=small_plan.streams[0].checkpoint.graph,
+            costs=small_plan.streams[0].costs,
             controller=controller,
-            ambient=Ambient.constant(30.0),
             arrivals=PeriodicArrivals(period=100_000_000),
             inputs_per_frame=1,
             available_inputs=50,
             deadline_picoseconds=80_000_000,
+        )
+        of_stream = {name: changes.pop(name) for name in OF_STREAM & changes.keys()}
+        setup = Setup(
+            device=dataclasses.replace(device, **(device_changes or {})),
+            streams=tuple(dataclasses.replace(stream, **(of_stream | other)) for other in (dict[str, Any](), *others)),
+            ambient=Ambient.constant(30.0),
             queue_capacity=2,
             drop_expired=True,
             decisions="mid_frame",
@@ -234,12 +258,24 @@ def make_setup(small_plan: pipeline.Plan) -> Callable[..., Setup]:
             seed=1,
         )
         setup = dataclasses.replace(setup, **changes)
-        clocks, inputs = setup.device.frequencies_hertz, setup.inputs_per_frame
-        if (clocks, inputs) != (setup.costs.frequencies_hertz, setup.costs.inputs_per_frame):
-            setup = dataclasses.replace(setup, costs=setup.device.cost_table(setup.graph, inputs))
-        return setup
+        return dataclasses.replace(setup, streams=tuple(priced(setup.device, stream) for stream in setup.streams))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def buffered(make_setup: Callable[..., Setup], graph: LayerGraph) -> Callable[..., dict[str, Any]]:
+    """Return changes that give the device buffers, in which tensors and planes stay."""
+    made: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def changes(overlap: Any = "ideal", requantise: Any = "on_drain") -> dict[str, Any]:
+        if (overlap, requantise) not in made:
+            of_device = {"buffers": BUFFERS, "execution": Execution(overlap=overlap, requantise=requantise)}
+            device = make_setup(None, device_changes=of_device).device
+            made[overlap, requantise] = {"device_changes": of_device, "costs": device.cost_table(graph, 1)}
+        return made[overlap, requantise]
+
+    return changes
 
 
 @pytest.fixture(scope="session")

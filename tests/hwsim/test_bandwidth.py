@@ -25,7 +25,7 @@ from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.events import LayerIssued
 from hwsim.simulation.randomness import generator
 from hwsim.simulation.schedule import Pace, build_schedule
-from hwsim.simulation.simulator import Setup, Simulator
+from hwsim.simulation.simulator import Setup, Simulator, Values
 
 MICROSECOND = 10**6
 SECOND = 10**12
@@ -230,14 +230,13 @@ def test_a_change_of_clock_or_bandwidth_takes_nothing_from_what_values_ask(
         deadline_picoseconds=SECOND,
         duration_picoseconds=200 * MICROSECOND,
     )
-    setup = dataclasses.replace(setup, costs=setup.device.cost_table(graph, 1))
 
     def cycles(issued: LayerIssued) -> int:
-        at = tuple(map(setup.costs.width_index, issued.widths))
-        return max(1, int(setup.costs.compute_cycles[issued.position, *at] * 0.8))
+        at = tuple(map(setup.streams[0].costs.width_index, issued.widths))
+        return max(1, int(setup.streams[0].costs.compute_cycles[issued.position, *at] * 0.8))
 
     log = log_class()
-    Simulator(setup, [log], array_cycles=cycles).run()
+    Simulator(setup, [log], [Values(array_cycles=cycles)]).run()
     assert log.layers
     assert all(layer.cycles >= layer.array_cycles for layer in log.layers)
 

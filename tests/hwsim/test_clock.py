@@ -137,7 +137,7 @@ def test_no_change_of_the_clock_creates_or_destroys_work(
     for layer in log.layers:
         assert layer.dynamic_energy_scale == pytest.approx(1.0, abs=1e-12)
         if layer.position in bound_by_compute:
-            assert layer.cycles == small_plan.costs.compute_cycles[layer.position, -1, -1]
+            assert layer.cycles == small_plan.streams[0].costs.compute_cycles[layer.position, -1, -1]
     whole = sum(frame.energy_joules for frame in simulate(clocked({}), queue_capacity=10, drop_expired=False).frames)
     assert sum(frame.energy_joules for frame in log.frames) == pytest.approx(whole, rel=1e-12)
 

@@ -26,7 +26,7 @@ DEVICE = DeviceView(
 
 @pytest.fixture
 def network(small_plan: Plan) -> NetworkView:
-    return NetworkView(graph=small_plan.checkpoint.graph, costs=small_plan.costs)
+    return NetworkView(graph=small_plan.streams[0].checkpoint.graph, costs=small_plan.streams[0].costs)
 
 
 def seen(

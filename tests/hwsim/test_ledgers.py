@@ -24,7 +24,7 @@ from hwsim.plant.sensors import Sensor
 from hwsim.plant.shutdown import Restart, Shutdown
 from hwsim.plant.time_series import PiecewiseLinear
 from hwsim.records import recorder as recorder_module
-from hwsim.records.recorder import Recorder
+from hwsim.records.recorder import RecordedStream, Recorder
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.simulator import Setup, Simulator
 
@@ -48,7 +48,9 @@ class Recorded:
     simulator: Simulator
 
     def ledgers(self) -> Ledgers:
-        return close_ledgers(self.folder, self.setup.device, self.setup.costs, self.simulator.plant)
+        return close_ledgers(
+            self.folder, self.setup.device, {"camera": self.setup.streams[0].costs}, self.simulator.plant
+        )
 
 
 @pytest.fixture
@@ -56,12 +58,14 @@ def recorded(make_setup: Callable[..., Setup], tmp_path: Path) -> Callable[..., 
     def run(controller: Any, **changes: Any) -> Recorded:
         setup = make_setup(controller, **changes)
         recorder = Recorder(
-            tmp_path, setup.graph, setup.costs, setup.device.thermal_network.nodes, stream="camera", data=""
+            tmp_path,
+            [RecordedStream(name="camera", graph=setup.streams[0].graph, costs=setup.streams[0].costs)],
+            setup.device.thermal_network.nodes,
         )
         simulator = Simulator(setup, [recorder])
         simulator.run()
         recorder.close()
-        recorder.write_frames({}, None)
+        recorder.write_frames({}, labelled=False)
         return Recorded(tmp_path, setup, simulator)
 
     return run

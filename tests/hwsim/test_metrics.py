@@ -26,7 +26,7 @@ SECOND = 10**12
 FRAME = dict.fromkeys(FRAMES.names, 0) | {"stream": "camera", "status": "on_time", "data": "digits"}
 LAYER = dict.fromkeys(LAYERS.names, 0) | {"stream": "camera", "purpose": "inference", "norm_reload": False}
 TELEMETRY = telemetry_schema(("die", "board"))
-DECISION = dict.fromkeys(DECISIONS.names, 0) | {"next_layer": "", "assignment": "", "reason": ""}
+DECISION = dict.fromkeys(DECISIONS.names, 0) | {"stream": "camera", "next_layer": "", "assignment": "", "reason": ""}
 
 
 def linear(name: str, macs: int, *, pinned: bool = False) -> Layer:

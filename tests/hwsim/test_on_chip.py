@@ -25,7 +25,7 @@ from hwsim.cost.memory.planes import planes_kept
 from hwsim.errors import ConfigurationError
 from hwsim.ledgers import close_ledgers
 from hwsim.pipeline import Plan
-from hwsim.records.recorder import Recorder
+from hwsim.records.recorder import RecordedStream, Recorder
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.simulator import Simulator
 from hwsim.simulation.weight_planes import PlaneNeeds, WeightPlanes
@@ -44,7 +44,7 @@ def buffers(
 
 def priced(plan: Plan, kept: Buffers | None, graph: LayerGraph | None = None, **execution: Any) -> CostTable:
     device = dataclasses.replace(plan.device, buffers=kept, execution=Execution(**execution))
-    return device.cost_table(graph or plan.checkpoint.graph, 1)
+    return device.cost_table(graph or plan.streams[0].checkpoint.graph, 1)
 
 
 @given(st.integers(0, 3_000_000))
@@ -150,7 +150,7 @@ def test_a_larger_buffer_is_never_slower_and_a_layer_never_beats_its_bounds(smal
         floor = np.maximum(table.compute_cycles[..., None, None], small_plan.device.memory.cycles(
             _traffic(table), small_plan.device.frequencies_hertz[0]))  # fmt: skip
         assert (table.total_cycles[0] >= floor).all()
-        frames = [table.frame_cycles(small_plan.checkpoint.graph.uniform(bits), 0) for bits in (2, 4, 8)]
+        frames = [table.frame_cycles(small_plan.streams[0].checkpoint.graph.uniform(bits), 0) for bits in (2, 4, 8)]
         assert before is None or all(now <= then for now, then in zip(frames, before, strict=True))
         before = frames
 
@@ -199,7 +199,7 @@ def test_a_run_fetches_cold_then_nothing_then_the_missing_planes(
 def test_ledgers_agree_with_planes_and_tensors_on_chip_and_clocks_that_change(
     make_setup: Any, scripted: Any, small_plan: Plan, tmp_path: Path, codes: Any, overlap: str, requantise: str
 ) -> None:
-    graph = dataclasses.replace(small_plan.checkpoint.graph, weight_codes=codes)
+    graph = dataclasses.replace(small_plan.streams[0].checkpoint.graph, weight_codes=codes)
 
     def script(observation: Observation, generator: Any) -> Decision:
         turn = observation.time_picoseconds // 7_300_000
@@ -216,11 +216,15 @@ def test_ledgers_agree_with_planes_and_tensors_on_chip_and_clocks_that_change(
         arrivals=PeriodicArrivals(period=40 * MICROSECOND),
         device_changes=device_changes,
     )
-    recorder = Recorder(tmp_path, graph, setup.costs, setup.device.thermal_network.nodes, stream="camera", data="")
+    recorder = Recorder(
+        tmp_path,
+        [RecordedStream(name="camera", graph=setup.streams[0].graph, costs=setup.streams[0].costs)],
+        setup.device.thermal_network.nodes,
+    )
     simulator = Simulator(setup, [recorder])
     simulator.run()
     recorder.close()
-    close_ledgers(tmp_path, setup.device, setup.costs, simulator.plant).check()
+    close_ledgers(tmp_path, setup.device, {"camera": setup.streams[0].costs}, simulator.plant).check()
     layers = pq.read_table(tmp_path / "layers.parquet").to_pylist()
     assert len({row["planes_fetched"] for row in layers}) > 2
     assert {row["next_activation_bits"] for row in layers} == ({32} if requantise == "on_load" else {2, 4, 8, 32})

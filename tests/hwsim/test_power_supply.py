@@ -25,7 +25,7 @@ from hwsim.plant.sensors import Sensor
 from hwsim.plant.shutdown import Restart, Shutdown
 from hwsim.plant.supply import BatteryPack, Gauge
 from hwsim.plant.time_series import PiecewiseLinear
-from hwsim.records.recorder import Recorder
+from hwsim.records.recorder import RecordedStream, Recorder
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.power_supply import most_watts
 from hwsim.simulation.simulator import Setup, Simulator
@@ -146,7 +146,7 @@ def test_controllers_read_the_gauge_and_nothing_finer(simulate: Any, scripted: A
 
 def test_no_layer_draws_more_than_the_bound(make_setup: Callable[..., Setup], scripted: Any) -> None:
     setup = make_setup(scripted())
-    device, costs = setup.device, setup.costs
+    device, costs = setup.device, setup.streams[0].costs
     constant = math.fsum(device.constant_powers_watts) + 2 * device.leakage.watts_at(device.maximum_junction_celsius)
     hertz = costs.frequencies_hertz[0]  # without scaled voltages the fastest clock is the hungriest
     layers = costs.energy_joules * hertz / costs.total_cycles[0]
@@ -188,13 +188,16 @@ def test_four_ledgers_close_and_every_frame_ends_once_however_often_power_fails(
 
 def recorded(setup: Setup, folder: Path) -> tuple[Ledgers, Path]:
     recorder = Recorder(
-        folder, setup.graph, setup.costs, setup.device.thermal_network.nodes, stream="s", data="", battery=True
+        folder,
+        [RecordedStream(name="camera", graph=setup.streams[0].graph, costs=setup.streams[0].costs)],
+        setup.device.thermal_network.nodes,
+        battery=True,
     )
     simulator = Simulator(setup, [recorder])
     simulator.run()
     recorder.close()
-    recorder.write_frames({}, None)
-    return close_ledgers(folder, setup.device, setup.costs, simulator.plant), folder
+    recorder.write_frames({}, labelled=False)
+    return close_ledgers(folder, setup.device, {"camera": setup.streams[0].costs}, simulator.plant), folder
 
 
 def test_the_fourth_ledger_notices_charge_that_vanished(

@@ -10,7 +10,7 @@ import pytest
 
 from bitmixer.errors import DocumentError
 from hwsim.config.packaged import find
-from hwsim.config.scenario import load_scenario, resolved
+from hwsim.config.scenario import controller_of, load_scenario, resolved
 from hwsim.config.time_series import PiecewiseLinear
 
 Write = Callable[..., str]
@@ -171,12 +171,24 @@ def test_wrong_scenarios_are_explained(write: Write, tmp_path: Path, old: str, n
     assert lines[0].startswith(message)
 
 
-@pytest.mark.parametrize("copies", [0, 2])
-def test_anything_but_one_stream_is_refused_for_now(write: Write, copies: int) -> None:
+def test_a_scenario_without_streams_and_two_streams_of_one_name_are_refused(write: Write) -> None:
     stream = MINIMAL[MINIMAL.index("  - name") : MINIMAL.index("environment")]
-    streams = "streams:\n" + stream * copies if copies else "streams: []\n"
-    with pytest.raises(DocumentError, match=f"streams: {copies} streams: a scenario runs exactly one for now"):
-        load_scenario(write((f"streams:\n{stream}", streams)))
+    for streams, message in (
+        ("streams: []\n", "streams: no streams: a scenario needs one at least"),
+        ("streams:\n" + stream * 2, "streams.1.name: 'camera' is another stream's name: give each its own"),
+    ):
+        with pytest.raises(DocumentError, match=message):
+            load_scenario(write(("streams:\n" + stream, streams)))
+
+
+def test_streams_may_have_controllers_of_their_own_but_not_all_of_them(write: Write) -> None:
+    stream = MINIMAL[MINIMAL.index("  - name") : MINIMAL.index("environment")]
+    own = stream + "    controller: {name: static, options: {bits: 4}}\n"
+    other = stream.replace("name: camera", "name: other", 1)
+    scenario, _, _ = load_scenario(write((stream, own + other)))
+    assert [controller_of(scenario, at).options.get("bits") for at in (0, 1)] == [4, None]
+    with pytest.raises(DocumentError, match="controller: decides nothing, as every stream has its own"):
+        load_scenario(write((stream, own)))
 
 
 def test_no_data_is_needed_where_no_outputs_are_wanted(write: Write) -> None:

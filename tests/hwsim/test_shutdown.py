@@ -79,7 +79,7 @@ def test_off_it_draws_nothing_and_its_controller_sleeps(gust: Any, scripted: Any
     rows = [row for row in log.telemetry if row.time_picoseconds > 154 * MICROSECOND]
     assert {row.power_state for row in rows} == {"shut_down"}
     assert all(row.power_watts == row.leakage_watts == row.busy_share == 0.0 for row in rows[1:])
-    assert all((row.frequency_hertz, row.queued_frames) == (0, 0) for row in rows)
+    assert all((row.frequency_hertz, sum(row.queued)) == (0, 0) for row in rows)
     (switched,) = (row for row in log.telemetry if row.time_picoseconds == 154 * MICROSECOND)
     assert switched.power_watts > 1.0  # the mean of the time before
     assert max(seen.time_picoseconds for seen in controller.seen) == 150 * MICROSECOND
@@ -263,7 +263,7 @@ def test_an_impossible_restart_is_refused(restart: Restart) -> None:
 
 
 def test_the_plant_is_only_switched_when_it_is_up_to_date(small_plan: Plan) -> None:
-    plant = Plant(small_plan.device.plant_parameters(small_plan.costs, Ambient.constant(30.0)))
+    plant = Plant(small_plan.device.plant_parameters([small_plan.streams[0].costs], Ambient.constant(30.0)))
     plant.record(0, MILLISECOND)
     with pytest.raises(InvariantError, match="amid recorded segments"):
         plant.switch(powered=False)

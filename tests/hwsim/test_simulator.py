@@ -130,7 +130,7 @@ def test_work_is_what_the_cost_table_says_whatever_is_decided(
     controller = scripted(script=random_decisions(graph, seed))
     changes = {"arrivals": PeriodicArrivals(period=period * MICROSECOND), "inputs_per_frame": inputs, "seed": seed}
     log = simulate(controller, **changes)
-    costs = make_setup(controller, **changes).costs
+    costs = make_setup(controller, **changes).streams[0].costs
     energies, cycles = costs.energy_joules.reshape(-1), costs.total_cycles[0].reshape(-1)
     for layer in log.layers:
         widths = (layer.position, *map(costs.width_index, (layer.weight_bits, layer.activation_bits)))

@@ -35,7 +35,7 @@ def ambient_of(path: str) -> Callable[[float], float]:
 
 
 def arrivals_of(path: str, until: int, seed: int = 0) -> list[int]:
-    return list(simulation_setup(pipeline.plan(path), 10).arrivals.times(until, np.random.default_rng(seed)))
+    return list(simulation_setup(pipeline.plan(path), 10).streams[0].arrivals.times(until, np.random.default_rng(seed)))
 
 
 def test_a_ramp_moves_between_its_ends_only(write_scenario: Write) -> None:
@@ -79,7 +79,7 @@ def test_three_states_follow_one_another_as_written(write_scenario: Write) -> No
         "next: {off: 0.5, rush: 0.5}}, {name: rush, rate: 90 Hz, mean_dwell: 1 s, next: {on: 1}}]"
     )
     path = write_scenario((PERIODIC, f"      {{{CHAIN}{states}}}\n"))
-    arrivals: Any = simulation_setup(pipeline.plan(path), 10).arrivals
+    arrivals: Any = simulation_setup(pipeline.plan(path), 10).streams[0].arrivals
     assert [state.next_probabilities for state in arrivals.states] == [(0, 1, 0), (0.5, 0, 0.5), (0, 1, 0)]
 
 

@@ -18,7 +18,7 @@ def loaded() -> LoadedNetwork:
     planned = pipeline.plan("thermal_throttle")
     data = planned.scenario.streams[0].data
     assert data is not None
-    return LoadedNetwork(planned.checkpoint, data)
+    return LoadedNetwork(planned.streams[0].checkpoint, data)
 
 
 @pytest.fixture(scope="module")

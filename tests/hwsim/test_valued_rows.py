@@ -20,11 +20,11 @@ from hwsim.cost.arrays.valued import Loom
 from hwsim.errors import InvariantError
 from hwsim.ledgers import close_ledgers
 from hwsim.plant.plant import Plant
-from hwsim.records.recorder import Recorder
+from hwsim.records.recorder import RecordedStream, Recorder
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.events import LayerIssued
 from hwsim.simulation.schedule import build_schedule
-from hwsim.simulation.simulator import Setup, Simulator
+from hwsim.simulation.simulator import Setup, Simulator, Values
 from hwsim.simulation.valued_rows import ValuedRows
 
 MICROSECOND = 1_000_000
@@ -40,19 +40,18 @@ def setup(make_setup: Callable[..., Setup], scripted: Any, graph: LayerGraph) ->
         clock = (200, 50, 125, 125)[turn % 4] * 10**6
         return Decision(widths=graph.uniform((8, 2, 4)[turn % 3]), frequency_hertz=clock, reason="restless")
 
-    changed = make_setup(
+    return make_setup(
         scripted(script=script, wakes_on=frozenset({"tick"}), tick_picoseconds=7_300_000),
         arrivals=PeriodicArrivals(period=400 * MICROSECOND),
         deadline_picoseconds=10**9,
         duration_picoseconds=2000 * MICROSECOND,
         device_changes={"array": ARRAY},
     )
-    return dataclasses.replace(changed, costs=changed.device.cost_table(graph, 1))
 
 
 def share_of_bound(setup: Setup, share: Callable[[], float]) -> Callable[[LayerIssued], int]:
     """Return the cycles of an array that takes such shares of its bound."""
-    costs = setup.costs
+    costs = setup.streams[0].costs
 
     def cycles(issued: LayerIssued) -> int:
         at = tuple(map(costs.width_index, issued.widths))
@@ -63,11 +62,13 @@ def share_of_bound(setup: Setup, share: Callable[[], float]) -> Callable[[LayerI
 
 def recorded(setup: Setup, folder: Path, array_cycles: Callable[[LayerIssued], int]) -> Simulator:
     nodes = setup.device.thermal_network.nodes
-    recorder = Recorder(folder, setup.graph, setup.costs, nodes, stream="camera", data="")
-    simulator = Simulator(setup, [recorder], array_cycles=array_cycles)
+    recorder = Recorder(
+        folder, [RecordedStream(name="camera", graph=setup.streams[0].graph, costs=setup.streams[0].costs)], nodes
+    )
+    simulator = Simulator(setup, [recorder], [Values(array_cycles=array_cycles)])
     simulator.run()
     recorder.close()
-    recorder.write_frames({}, None)
+    recorder.write_frames({}, labelled=False)
     return simulator
 
 
@@ -76,7 +77,7 @@ def test_ledgers_agree_while_bits_clocks_and_cycles_change_and_notice_one_wrong_
 ) -> None:
     random = np.random.default_rng(1)
     simulator = recorded(setup, tmp_path, share_of_bound(setup, lambda: float(random.uniform(0.2, 1.0))))
-    close_ledgers(tmp_path, setup.device, setup.costs, simulator.plant).check()
+    close_ledgers(tmp_path, setup.device, {"camera": setup.streams[0].costs}, simulator.plant).check()
     path = tmp_path / "layers.parquet"
     table = pq.read_table(path)
     clocks = np.array(table["cycles"]) / (np.array(table["finish_picoseconds"]) - np.array(table["start_picoseconds"]))
@@ -87,11 +88,14 @@ def test_ledgers_agree_while_bits_clocks_and_cycles_change_and_notice_one_wrong_
     changed = table.set_column(place, table.schema.field(place), pa.array(cycles, pa.int64()))
     pq.write_table(changed, path)
     with pytest.raises(InvariantError, match="energy ledgers disagree: records"):
-        close_ledgers(tmp_path, setup.device, setup.costs, simulator.plant).check()
+        close_ledgers(tmp_path, setup.device, {"camera": setup.streams[0].costs}, simulator.plant).check()
 
 
 def test_less_work_is_done_sooner_for_less_energy(setup: Setup, tmp_path: Path) -> None:
-    calm = dataclasses.replace(setup, controller=dataclasses.replace(setup.controller, wakes_on=frozenset()))
+    (stream,) = setup.streams
+    controller: Any = stream.controller
+    idle = dataclasses.replace(controller, wakes_on=frozenset())
+    calm = dataclasses.replace(setup, streams=(dataclasses.replace(stream, controller=idle),))
     found = []
     for share in (1.0, 0.6, 0.3):
         folder = tmp_path / str(share)
@@ -99,18 +103,18 @@ def test_less_work_is_done_sooner_for_less_energy(setup: Setup, tmp_path: Path) 
         simulator = recorded(calm, folder, share_of_bound(calm, lambda share=share: share))
         frames = pq.read_table(folder / "frames.parquet")
         found.append((frames["finish_picoseconds"][0].as_py(), sum(frames["energy_joules"].to_pylist())))
-        close_ledgers(folder, calm.device, calm.costs, simulator.plant).check()
+        close_ledgers(folder, calm.device, {"camera": calm.streams[0].costs}, simulator.plant).check()
     assert found == sorted(found, reverse=True)
     assert len(set(found)) == 3
     bounds = pq.read_table(tmp_path / "1.0" / "layers.parquet")
-    energies = calm.costs.energy_joules.reshape(-1).tolist()
+    energies = calm.streams[0].costs.energy_joules.reshape(-1).tolist()
     assert all(energy in energies for energy in bounds["energy_joules"].to_pylist())  # the table's own
 
 
 @pytest.mark.parametrize("cycles", [0, -5, 10**9])
 def test_cycles_beyond_the_bound_break_the_run(setup: Setup, cycles: int) -> None:
     with pytest.raises(InvariantError, match=rf"layer 0 of frame 0 takes {cycles} array cycles: expected 1 to") as told:
-        Simulator(setup, [], array_cycles=lambda issued: cycles).run()
+        Simulator(setup, [], [Values(array_cycles=lambda issued: cycles)]).run()
     assert told.value.exit_code == 3
 
 
@@ -118,8 +122,11 @@ def test_cycles_beyond_the_bound_break_the_run(setup: Setup, cycles: int) -> Non
 @given(data=st.data())
 def test_rows_follow_the_law_of_cycles_and_energy(setup: Setup, data: st.DataObject) -> None:
     """max(cycles, everything else) at each clock; of what shrinks, the share that is left; each pair once."""
-    costs, device = setup.costs, setup.device
-    plant, schedule = Plant(device.plant_parameters(costs, setup.ambient)), build_schedule(setup.graph, costs)
+    costs, device = setup.streams[0].costs, setup.device
+    plant, schedule = (
+        Plant(device.plant_parameters([costs], setup.ambient)),
+        build_schedule(setup.streams[0].graph, costs),
+    )
     asked: list[int] = []
     rows = ValuedRows(costs, device.energy_table, schedule, plant, lambda issued: asked[-1])
     issued = LayerIssued(0, 0, (8, 8), (8, 8))
@@ -143,7 +150,7 @@ def test_rows_follow_the_law_of_cycles_and_energy(setup: Setup, data: st.DataObj
 
 
 def test_a_plant_takes_rows_while_it_runs(setup: Setup) -> None:
-    parameters = setup.device.plant_parameters(setup.costs, setup.ambient)
+    parameters = setup.device.plant_parameters([setup.streams[0].costs], setup.ambient)
     columns = parameters.energy_rows_joules.shape[1]
     plant, given = Plant(parameters), len(parameters.energy_rows_joules)
     more = range(1, 2 * given)  # more than double

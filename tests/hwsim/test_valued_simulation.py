@@ -97,7 +97,7 @@ def test_every_row_has_the_cycles_of_its_frame_s_own_codes(mixed: Run, run: Runn
     if requantise == "on_load":
         mixed = run("values_digits", "profile.execution.requantise=on_load", "duration=50 ms")
     assert mixed.summary["mixed_frames"] > 0
-    checkpoint = mixed.plan.checkpoint
+    checkpoint = mixed.plan.streams[0].checkpoint
     loaded = LoadedNetwork(checkpoint, "digits+noise0.3@1")
     frames = 0
     for frame, layers in mixed.by_frame():
@@ -110,7 +110,7 @@ def test_every_row_has_the_cycles_of_its_frame_s_own_codes(mixed: Run, run: Runn
 
 
 def test_a_layer_takes_the_longest_of_array_and_all_else_and_never_more_than_its_bound(mixed: Run) -> None:
-    costs = mixed.plan.costs
+    costs = mixed.plan.streams[0].costs
     waited = 0
     for row in mixed.rows():
         site = costs.graph.index[row["layer"]]
@@ -189,9 +189,9 @@ def test_where_weights_alone_count_the_cost_table_is_exact_and_inputs_make_no_di
     run: Runner, tmp_path: Path
 ) -> None:
     found = run(with_array(tmp_path, WEIGHTS), "outputs=none", controller="static:bits=4")
-    costs, graph = found.plan.costs, found.plan.checkpoint.graph
+    costs, graph = found.plan.streams[0].costs, found.plan.streams[0].checkpoint.graph
     assert dict(costs.cycle_counts) == {}
-    loaded = LoadedNetwork(found.plan.checkpoint, "digits")
+    loaded = LoadedNetwork(found.plan.streams[0].checkpoint, "digits")
     for bits in (2, 4, 8):
         widths = list(graph.uniform(bits).values())
         known = network_cycles(found.plan.device.array, graph, loaded.operands(widths, np.arange(2)))

@@ -29,6 +29,30 @@ class OnChip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptTensor:
+    """A tensor that stays on chip, from the issue of its writer to the end of its last reader.
+
+    Attributes:
+        writer: Site that writes it.
+        last_reader: Site that reads it last.
+        elements: Of all inputs of a frame.
+        widest_bits: The widest width at which it stays.
+        width_bits: Its width; ``None`` where that is the activation bits of its reader.
+    """
+
+    writer: int
+    last_reader: int
+    elements: int
+    widest_bits: int
+    width_bits: int | None
+
+    def bits(self, activation_bits: int) -> int:
+        """Return what it takes on chip, given the activation bits of its last reader; 0 where it does not stay."""
+        width = activation_bits if self.width_bits is None else self.width_bits
+        return self.elements * width if width <= self.widest_bits else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Tensor:
     """Something that may stay: pieces (first site, last site, elements) that stay or go together, at rising widths."""
 
@@ -60,8 +84,7 @@ def on_chip(
             reads_operands=(False,) * sites, reserved_bits=(0,) * sites,
         )  # fmt: skip
     streams, copies = _streams(graph, stream_bits), _copies(graph)
-    reserved = [0] * sites
-    granted = _grant([*streams.values(), *copies], buffers.activation_bits // 2, inputs_per_frame, reserved)
+    granted, reserved = _grant(graph, [*streams.values(), *copies], buffers, inputs_per_frame)
     stays = {
         writer
         for tensor, width in zip(copies, granted[len(streams) :], strict=True)
@@ -78,9 +101,26 @@ def on_chip(
     )
 
 
-def _grant(tensors: Sequence[_Tensor], room: int, inputs: int, reserved: list[int]) -> list[int]:
-    """Return the widest width granted to each tensor, and add what they take to ``reserved``."""
-    granted = [0] * len(tensors)
+def kept_tensors(
+    graph: LayerGraph, buffers: Buffers, *, inputs_per_frame: int, stream_bits: int | None = None
+) -> tuple[KeptTensor, ...]:
+    """Return the tensors that may stay; the arguments are those of ``on_chip``."""
+    streams, copies = [*_streams(graph, stream_bits).values()], _copies(graph)
+    granted, _ = _grant(graph, [*streams, *copies], buffers, inputs_per_frame)
+    fixed = [stream_bits] * len(streams) + [graph.residual_bits] * len(copies)
+    return tuple(
+        KeptTensor(
+            writer=first, last_reader=last, elements=elements * inputs_per_frame, widest_bits=widest, width_bits=width
+        )
+        for tensor, widest, width in zip([*streams, *copies], granted, fixed, strict=True)
+        if widest
+        for first, last, elements in tensor.pieces
+    )
+
+
+def _grant(graph: LayerGraph, tensors: Sequence[_Tensor], buffers: Buffers, inputs: int) -> tuple[list[int], list[int]]:
+    """Return the widest width granted to each tensor, and the bits that stay while each site runs."""
+    room, granted, reserved = buffers.activation_bits // 2, [0] * len(tensors), [0] * len(graph.layers)
     order = sorted(range(len(tensors)), key=lambda index: tensors[index].pieces[0])
     for level in range(max((len(tensor.widths) for tensor in tensors), default=0)):
         for index in order:
@@ -96,7 +136,7 @@ def _grant(tensors: Sequence[_Tensor], room: int, inputs: int, reserved: list[in
                 granted[index] = widths[level]
                 for site, bits in extra.items():
                     reserved[site] += bits
-    return granted
+    return granted, reserved
 
 
 def _streams(graph: LayerGraph, stream_bits: int | None) -> Mapping[int, _Tensor]:
