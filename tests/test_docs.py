@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
@@ -38,6 +39,7 @@ def script(path: str) -> ModuleType:
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
+    sys.modules.setdefault(module.__name__, module)  # dataclasses look up their module
     specification.loader.exec_module(module)
     return module
 

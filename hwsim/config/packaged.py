@@ -80,6 +80,8 @@ def find_profile(name_or_path: str, *, beside: Path = Path()) -> Path:
     Raises:
         ConfigurationError: No profile has this name, or nothing is at this path.
     """
-    if name_or_path in packaged_names("profiles/energy") and name_or_path not in packaged_names("profiles/arrays"):
+    kinds: tuple[Kind, ...] = ("profiles", "profiles/arrays")
+    known = {name for kind in kinds for name in packaged_names(kind)}
+    if name_or_path in set(packaged_names("profiles/energy")) - known:
         raise ConfigurationError(f"{name_or_path} is an energy table, not a profile: hwsim profiles lists the profiles")
-    return find_any(("profiles", "profiles/arrays"), "profile", name_or_path, beside=beside)
+    return find_any(kinds, "profile", name_or_path, beside=beside)

@@ -44,7 +44,7 @@ def test_the_plant_s_temperatures_are_those_that_hwsim_thermal_prints(tmp_path: 
     device = build_device(load_profile(NAME))
     device = dataclasses.replace(device, leakage=dataclasses.replace(device.leakage, power_watts=0.0))
     costs = device.cost_table(find_checkpoint("resnet8_digits").graph, 400)
-    parameters = device.plant_parameters(costs, Ambient.constant(25.0))
+    parameters = device.plant_parameters([costs], Ambient.constant(25.0))
     plant = Plant(parameters)
     generator = np.random.default_rng(5)
     rows = np.where(generator.random(150) < 0.3, 0, generator.integers(1, costs.rows, 150))
@@ -133,7 +133,7 @@ def test_wrong_floorplans_are_explained(tmp_path: Path, old: str, new: str, mess
     ("old", "new", "message"),
     [
         ("sram ", "ambient ", "'ambient' is a reserved name: call the block differently"),
-        ("0.0020  0.00365", "0.0020  0.365", "does not lie within the spreader"),
+        ("0.0020  0.00365", "0.0020  0.365", "blocks leave .* empty, and heat does not cross a gap"),
         ("0.0018  0.00111", "0.0018  wide", r"edge_tpu_module\.flp:4:\d+: height of 'array' is 'wide'"),
     ],
 )
