@@ -7,7 +7,8 @@ from timeit import repeat
 import numpy as np
 
 from hwsim.plant.ambient import Ambient
-from hwsim.plant.plant import Plant, PlantParameters
+from hwsim.plant.parameters import PlantParameters
+from hwsim.plant.plant import Plant
 from hwsim.plant.power import Leakage
 from hwsim.plant.thermal import ThermalNetwork
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from hwsim.hotspot.block_model import thermal_network
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.battery import KineticBattery
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
-from hwsim.plant.plant import PlantParameters
+from hwsim.plant.parameters import PlantParameters, RestingDraw
 from hwsim.plant.power import ELSEWHERE, Leakage, columns_watts
 from hwsim.plant.sensors import Sensor
 from hwsim.plant.shutdown import Restart, Shutdown
@@ -49,10 +49,10 @@ class DecisionCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionCost:
-    """What one change of operating point costs.
+    """What one change of operating point costs, or one way into an idle state or out of it.
 
     Attributes:
-        time_picoseconds: Pause of the array.
+        time_picoseconds: How long it takes; the array pauses.
         energy_joules: Energy drawn.
         column: Plant column that it heats.
     """
@@ -60,6 +60,27 @@ class TransitionCost:
     time_picoseconds: int
     energy_joules: float
     column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdleState:
+    """What the device switches off while it has nothing to do.
+
+    Attributes:
+        name: Name in the records.
+        constant_powers_watts: Power that is still drawn, by plant column.
+        leakage_share: Part of the leakage that is left.
+        min_residency_picoseconds: It is entered after being idle for so long.
+        entry: Cost of the way in.
+        exit: Cost of the way out.
+    """
+
+    name: str
+    constant_powers_watts: tuple[float, ...]
+    leakage_share: float
+    min_residency_picoseconds: int
+    entry: TransitionCost
+    exit: TransitionCost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +109,7 @@ class Device:
         decision: Cost of a decision.
         maximum_junction_celsius: Rated limit.
         battery: What feeds it; ``None`` on the mains.
+        idle_states: What it rests in, from shallow to deep.
     """
 
     name: str
@@ -111,6 +133,7 @@ class Device:
     decision: DecisionCost
     maximum_junction_celsius: float
     battery: BatteryPack | None = None
+    idle_states: tuple[IdleState, ...] = ()
 
     @property
     def frequencies_hertz(self) -> tuple[int, ...]:
@@ -151,6 +174,12 @@ class Device:
             leakage=self.leakage,
             constant_powers_watts=np.array(self.constant_powers_watts),
             energy_rows_joules=np.vstack([np.zeros(energies.shape[1]), energies]),
+            resting=tuple(
+                RestingDraw(
+                    constant_powers_watts=np.array(state.constant_powers_watts), leakage_share=state.leakage_share
+                )
+                for state in self.idle_states
+            ),
         )
 
 
@@ -158,9 +187,6 @@ def build_device(profile: DeviceProfile) -> Device:
     """Return the device of a valid profile."""
     network = _thermal_network(profile)
     columns = (*network.nodes, ELSEWHERE)
-    constant: dict[str, float] = defaultdict(float)
-    for power in profile.power.values():
-        constant[power.heats] += power.value
     points = _operating_points(profile)
     transition = profile.operating_points
     array = profile.array.build()
@@ -184,7 +210,7 @@ def build_device(profile: DeviceProfile) -> Device:
             energy_joules=transition.transition_energy_joules.value,
             column=columns.index(transition.transition_energy_joules.heats),
         ),
-        constant_powers_watts=tuple(columns_watts(network.nodes, constant)),
+        constant_powers_watts=_constant_powers(profile, network.nodes),
         leakage=Leakage(
             power_watts=profile.leakage.power_watts.value,
             reference_celsius=profile.leakage.at_celsius.value,
@@ -211,6 +237,39 @@ def build_device(profile: DeviceProfile) -> Device:
         ),
         maximum_junction_celsius=profile.limits.maximum_junction_temperature_celsius.value,
         battery=None if profile.battery is None else _battery_pack(profile.battery),
+        idle_states=tuple(_idle_state(name, profile, network.nodes) for name in profile.idle_states),
+    )
+
+
+def _constant_powers(
+    profile: DeviceProfile, nodes: tuple[str, ...], resting: Mapping[str, float] | None = None
+) -> tuple[float, ...]:
+    """Return what is always drawn by plant column, some of it perhaps other than awake."""
+    watts = {name: power.value for name, power in profile.power.items()} | dict(resting or {})
+    heating: dict[str, float] = defaultdict(float)
+    for name, power in profile.power.items():
+        heating[power.heats] += watts[name]
+    return tuple(columns_watts(nodes, heating))
+
+
+def _idle_state(name: str, profile: DeviceProfile, nodes: tuple[str, ...]) -> IdleState:
+    state = profile.idle_states[name]
+    column = (*nodes, ELSEWHERE).index(state.heats)
+    entry, out = (
+        TransitionCost(
+            time_picoseconds=way.latency_picoseconds.value, energy_joules=way.energy_joules.value, column=column
+        )
+        for way in (state.entry, state.exit)
+    )
+    return IdleState(
+        name=name,
+        constant_powers_watts=_constant_powers(
+            profile, nodes, {power: watts.value for power, watts in state.power.items()}
+        ),
+        leakage_share=state.leakage_share.value,
+        min_residency_picoseconds=state.min_residency_picoseconds.value,
+        entry=entry,
+        exit=out,
     )
 
 

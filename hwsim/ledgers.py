@@ -1,7 +1,7 @@
 """Three ledgers of the energy of a run, four with a battery, from separate state, that must agree.
 
 1. Records: action counts, re-summed from the written layer rows, times the energy table; plus the decisions,
-   changes of clock, constant power and leakage that telemetry holds.
+   changes of clock, constant power and leakage that telemetry holds, less what idle states save, plus what they cost.
 2. Plant: power times time.
 3. Heat: stored in the nodes, gone to ambient (an analytic integral of temperatures), and what warmed no node.
 4. Battery: charge gone from its wells, and what was harvested, less what charging lost.
@@ -25,7 +25,7 @@ from hwsim.errors import InvariantError
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.plant import Plant
 from hwsim.plant.shutdown import POWERED
-from hwsim.records.schema import MOVING
+from hwsim.records.schema import MOVING, idle_columns
 from hwsim.simulation.schedule import build_schedule
 
 TOLERANCE = 1e-9
@@ -74,7 +74,9 @@ def close_ledgers(folder: Path, device: Device, costs: Mapping[str, CostTable], 
     """
     dynamic = [_dynamic_joules(folder, stream, table, device) for stream, table in costs.items()]
     return Ledgers(
-        records_joules=math.fsum((*dynamic, _moved_joules(folder, device), _other_joules(folder, device))),
+        records_joules=math.fsum(
+            (*dynamic, _moved_joules(folder, device), _other_joules(folder, device), _idle_joules(folder, device))
+        ),
         plant_joules=plant.plant_energy_joules,
         heat_joules=math.fsum((plant.heat_stored_joules, plant.heat_to_ambient_joules, plant.elsewhere_joules)),
         battery_joules=None if plant.supply is None else plant.supply.delivered_joules,
@@ -139,3 +141,19 @@ def _other_joules(folder: Path, device: Device) -> float:
     decided = int(telemetry["decisions"].to_numpy().sum()) * device.decision.energy_joules
     changed = int(telemetry["clock_changes"].to_numpy().sum()) * device.transition.energy_joules
     return math.fsum((constant, leaked, decided, changed))
+
+
+def _idle_joules(folder: Path, device: Device) -> float:
+    """Return the transitions of idle states, less the constant power that was not drawn in them."""
+    parts = []
+    for state in device.idle_states:
+        columns = idle_columns(state.name)
+        telemetry = pq.read_table(folder / "telemetry.parquet", columns=["time_picoseconds", *columns])
+        time, share, entries, exits = (telemetry[name].to_numpy() for name in ("time_picoseconds", *columns))
+        seconds = math.fsum(share[1:] * (np.diff(time) / PICOSECONDS_PER_SECOND))
+        saved_watts = math.fsum(device.constant_powers_watts) - math.fsum(state.constant_powers_watts)
+        parts += [
+            int(entries.sum()) * state.entry.energy_joules, int(exits.sum()) * state.exit.energy_joules,
+            -saved_watts * seconds,
+        ]  # fmt: skip
+    return math.fsum(parts)

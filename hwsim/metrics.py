@@ -20,6 +20,7 @@ from hwsim.errors import RecordsError
 from hwsim.layer_statistics import LayerStatistics, combined, ratio
 from hwsim.plant.shutdown import BROWN_OUT, POWERED, RUNAWAY, SHUT_DOWN
 from hwsim.realised_bits import MID_FRAME_COLUMNS, mid_frame_switches
+from hwsim.records.schema import idle_columns
 from hwsim.records.store import RunTables, numbers
 from hwsim.records.streams import StreamTables
 
@@ -101,12 +102,14 @@ def summarise_streams(
 def _summary(run: RunTables, layers: LayerStatistics, switches: int, wall_seconds: float) -> dict[str, Any]:
     frames, device = _frame_metrics(run), _device_metrics(run)
     battery = _battery_metrics(run) if "battery" in run.manifest["limits"] else {}
+    resting = _idle_metrics(run) if run.manifest.get("idle_states") else {}
     return {
         "run_id": run.manifest["run_id"],
         "controller": run.manifest["controller"],
         **frames,
         **device,
         **battery,
+        **resting,
         "energy_per_input_joules": ratio(device["energy_joules"], frames["inputs_completed"]),
         **_bit_metrics(layers, switches),
         "wall_seconds": wall_seconds,
@@ -238,6 +241,22 @@ def _battery_metrics(run: RunTables) -> dict[str, Any]:
         "harvested_joules": float(harvested @ before),
         "battery_empty_seconds": float(after[empty].sum()),
         "battery_life_seconds": _first_time(time, empty),
+    }
+
+
+def _idle_metrics(run: RunTables) -> dict[str, Any]:
+    states = {}
+    for name in run.manifest["idle_states"]:
+        columns = idle_columns(name)
+        telemetry = run.table("telemetry", ["time_picoseconds", *columns])
+        time, share, entries, exits = (numbers(telemetry.column(each)) for each in ("time_picoseconds", *columns))
+        before = np.diff(time, prepend=0) / PICOSECONDS_PER_SECOND
+        seconds = float(share @ before)
+        states[name] = {"seconds": seconds, "entries": int(entries.sum()), "exits": int(exits.sum())}
+    return {
+        "resting_seconds": math.fsum(state["seconds"] for state in states.values()),
+        "wakeups": sum(state["exits"] for state in states.values()),
+        "idle_states": states,
     }
 
 

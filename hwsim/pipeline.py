@@ -61,6 +61,7 @@ def run(
     recorder = Recorder(
         folder, [each.recorded for each in executions], planned.device.thermal_network.nodes,
         battery=planned.device.battery is not None,
+        idle_states=tuple(state.name for state in planned.device.idle_states),
     )  # fmt: skip
     simulator = Simulator(
         simulation_setup(planned, *(each.available_inputs for each in executions)),

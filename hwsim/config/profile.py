@@ -16,6 +16,7 @@ from hwsim.config.battery import Battery
 from hwsim.config.buffers import Buffers, Execution
 from hwsim.config.energy import ArrayEnergy, Process, energy_problems, priced
 from hwsim.config.extending import read_extended
+from hwsim.config.idle_states import IdleState, idle_state_problems
 from hwsim.config.packaged import find
 from hwsim.config.quantity import (
     BitsPerCycle,
@@ -171,6 +172,7 @@ class DeviceProfile(Section):
     vector_unit: VectorUnit
     energy: Mapping[Text, ActionEnergy]
     power: Mapping[Text, ConstantPower]
+    idle_states: Mapping[Text, IdleState] = {}
     leakage: Leakage
     operating_points: OperatingPoints
     thermal: Thermal
@@ -193,6 +195,8 @@ class DeviceProfile(Section):
         if short is not None and short.efficiency.value > self.memory.dram_efficiency.value:
             place = ("buffers", "short_transfers", "efficiency", "value")
             yield Problem(place, f"is above dram_efficiency {self.memory.dram_efficiency.text}: short ones are slower")
+        for problem in idle_state_problems(self.idle_states, self.power):
+            yield dataclasses.replace(problem, path=("idle_states", *problem.path))
         clocks = {point.frequency_hertz.value: point.frequency_hertz.text for point in self.operating_points.points}
         for problem in self.throttling.misfits(clocks):
             yield dataclasses.replace(problem, path=("throttling", *problem.path))
@@ -219,6 +223,8 @@ class DeviceProfile(Section):
         yield ("leakage",), self.leakage.heats
         yield ("operating_points", "transition_energy"), self.operating_points.transition_energy_joules.heats
         yield ("decision",), self.decision.heats
+        for name, state in self.idle_states.items():
+            yield ("idle_states", name), state.heats
 
 
 def load_profile(name_or_path: str, overrides: Sequence[Override] = ()) -> DeviceProfile:

@@ -14,25 +14,24 @@ which shifts the temperature by the difference times the step response of the le
 more than ``LEAKAGE_TOLERANCE_KELVIN`` is halved, and so on; docs/thermal.md has the bound on the sum of all errors.
 
 Thermal runaway is told for certain and not too early: the leaking node is so hot that a steady state there would be
-unstable (loop gain of 1 or more, over all paths to ambient), and with the array at rest every node would still warm.
+unstable (loop gain of 1 or more, over all paths to ambient), and with the device at rest, in its deepest idle state,
+every node would still warm.
 Such a network is monotone (heat flows from hot to cold), so that from there on all temperatures only rise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitmixer.errors import did_you_mean
-from hwsim.errors import ConfigurationError, InvariantError
-from hwsim.plant.ambient import Ambient
+from hwsim.errors import InvariantError
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
-from hwsim.plant.power import EnergyLedger, Leakage
+from hwsim.plant.parameters import PlantParameters
+from hwsim.plant.power import EnergyLedger
 from hwsim.plant.supply import Supply
-from hwsim.plant.thermal import FloatArray, ThermalNetwork
+from hwsim.plant.thermal import FloatArray
 
 LEAKAGE_STEP_PICOSECONDS = PICOSECONDS_PER_SECOND // 10
 """Longest time that leakage is held constant."""
@@ -41,62 +40,6 @@ BURNT_CELSIUS = 200.0
 """Where a device that runs away is lost: assumed, above what silicon is rated for (125 to 175 C)."""
 FINEST_STEP_PICOSECONDS = PICOSECONDS_PER_SECOND // 10**6
 """Intervals below it are not halved."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PlantParameters:
-    """The physics of one device. Columns are the network's n nodes, then heat that goes elsewhere.
-
-    Attributes:
-        network: Heat capacities and conductances.
-        ambient: Temperature around the device.
-        leakage: Static power of one node.
-        constant_powers_watts: [n + 1], drawn at all times.
-        energy_rows_joules: [rows, n + 1], dynamic energy of one execution of each kind; row 0 is idle, zeros.
-
-    Raises:
-        ConfigurationError: A shape does not fit, a value is negative, row 0 is not zero, or the leaking
-            node does not exist.
-    """
-
-    network: ThermalNetwork
-    ambient: Ambient
-    leakage: Leakage
-    constant_powers_watts: FloatArray
-    energy_rows_joules: FloatArray
-
-    def __post_init__(self) -> None:
-        columns = len(self.network.nodes) + 1
-        powers, rows = self.constant_powers_watts, self.energy_rows_joules
-        if powers.shape != (columns,) or rows.ndim != 2 or rows.shape[1] != columns or not len(rows):
-            raise ConfigurationError(
-                f"plant: expected {columns} constant powers and rows of {columns} energies (for "
-                f"{', '.join(self.network.nodes)}, elsewhere); got shapes {powers.shape} and {rows.shape}"
-            )
-        if not (np.all(powers >= 0) and np.all(rows >= 0)) or np.any(rows[0] != 0):
-            raise ConfigurationError("plant: powers and energies must be 0 or more, and row 0 (idle) all zeros")
-        if self.leakage.node not in self.network.nodes:
-            raise ConfigurationError(
-                f"leakage of {self.leakage.node!r}: no such thermal node; "
-                f"{did_you_mean(self.leakage.node, self.network.nodes)}"
-            )
-
-    @property
-    def leakage_node(self) -> int:
-        """Index of the node that leaks."""
-        return self.network.nodes.index(self.leakage.node)
-
-    def steady_idle_rise(self) -> FloatArray:
-        """Return the rise [n] in kelvin of a device that has long idled in the ambient of time 0.
-
-        Raises:
-            ConfigurationError: The idle device has no steady state: its leakage runs away.
-        """
-        node = self.leakage_node
-        idle = self.network.steady(self.constant_powers_watts[:-1])
-        per_watt = self.network.steady(np.eye(len(self.network.nodes))[node])
-        base_celsius = self.ambient.temperature_celsius(0) + float(idle[node])
-        return idle + self.leakage.steady_watts(base_celsius, float(per_watt[node])) * per_watt
 
 
 class Plant:
@@ -109,7 +52,7 @@ class Plant:
         mean_power_watts: Mean power by column [n + 1] over the same time, leakage included.
         supply: Battery and harvest that feed the device; ``None`` on the mains.
         is_powered: Whether constant powers and leakage are drawn.
-        runs_away: Whether leakage is so high that all nodes would warm for ever with the array at rest.
+        runs_away: Whether leakage is so high that all nodes would warm for ever with the device at rest.
         is_burnt: Whether it once ran away to ``BURNT_CELSIUS``; nothing leaks any more.
     """
 
@@ -130,13 +73,17 @@ class Plant:
         self.mean_power_watts[parameters.leakage_node] += self.leakage_watts
         self._leakage_node = node = parameters.leakage_node
         per_watt = parameters.network.steady(np.eye(columns - 1)[node])
-        self._critical_celsius = parameters.leakage.critical_celsius(float(per_watt[node]))
+        self._draws = parameters.draws
+        self._resting_leakage = parameters.leakage.scaled(float(self._draws[-1, -1]))
+        self._critical_celsius = self._resting_leakage.critical_celsius(float(per_watt[node]))
+        self._burnt_celsius = max(BURNT_CELSIUS, parameters.leakage.critical_celsius(float(per_watt[node])))
         self._row_count = len(parameters.energy_rows_joules)
         self._energy_rows = parameters.energy_rows_joules
         self._ledger = EnergyLedger()
         self._rows: list[int] = []
         self._durations: list[int] = []
         self._shares: list[float] = []
+        self._levels: list[int] = []
         self._extras: list[tuple[int, int, float]] = []
 
     def add_row(self, energies_joules: FloatArray) -> int:
@@ -167,7 +114,7 @@ class Plant:
         self.is_powered = powered
         self.runs_away = False
 
-    def record(self, row: int, duration_picoseconds: int, share: float = 1.0) -> None:
+    def record(self, row: int, duration_picoseconds: int, share: float = 1.0, *, level: int = 0) -> None:
         """Append a segment: ``share`` of the energy of ``row``, spent evenly over a duration.
 
         A segment of no length and no energy is nothing and leaves no trace.
@@ -177,9 +124,10 @@ class Plant:
             duration_picoseconds: Length of the segment.
             share: Part of the row's energy; below 1 where a change of the clock splits an execution, and
                 times ``dynamic_energy_scale`` at another voltage.
+            level: 0 awake, else how deep the device rests: the position of its idle state, from 1.
 
         Raises:
-            InvariantError: No such row, a negative length or share, or energy in no time.
+            InvariantError: No such row or level, a negative length or share, or energy in no time.
         """
         if duration_picoseconds <= 0 or not 0 <= row < self._row_count or share < 0.0:
             if duration_picoseconds == 0 and (row == 0 or share == 0.0):
@@ -191,6 +139,7 @@ class Plant:
         self._rows.append(row)
         self._durations.append(duration_picoseconds)
         self._shares.append(share)
+        self._levels.append(level)
 
     def record_energy(self, column: int, energy_joules: float) -> None:
         """Spend energy (a decision, a fetch) in a column, evenly over the next segment to be recorded.
@@ -221,8 +170,8 @@ class Plant:
         cuts = self._cuts(time_picoseconds)
         energies = np.zeros(len(self.mean_power_watts))
         leaked = 0.0
-        for end, durations, powers in _intervals(*self._take_segments(), self.time_picoseconds, cuts):
-            leaked += self._advance_interval(end, durations / PICOSECONDS_PER_SECOND, powers, energies)
+        for end, durations, draws in _intervals(*self._take_segments(), self.time_picoseconds, cuts):
+            leaked += self._advance_interval(end, durations / PICOSECONDS_PER_SECOND, draws, energies)
         seconds = span / PICOSECONDS_PER_SECOND
         self.leakage_watts = leaked / seconds
         self.mean_power_watts = energies / seconds
@@ -235,34 +184,37 @@ class Plant:
         return [*sorted({*renewals, *knots, *steps}), end_picoseconds]
 
     def _take_segments(self) -> tuple[NDArray[np.int64], FloatArray]:
-        """Return and forget the recorded segments: durations [m] in picoseconds, powers [m, n + 1]."""
+        """Return and forget the recorded segments: durations [m] in picoseconds, and draws [m, n + 2].
+
+        Draws are powers, and last the share of the leakage.
+        """
         durations = np.array(self._durations, dtype=np.int64)
         energies = self._energy_rows[self._rows] * np.array(self._shares)[:, None]
+        draws = self._draws[self._levels] if self.is_powered else np.zeros((len(durations), len(self._draws[0])))
         segments = len(durations)
         for segment, column, joules in self._extras:
             if segment < segments:
                 energies[segment, column] += joules
         self._extras = [(0, column, joules) for segment, column, joules in self._extras if segment == segments]
-        self._rows, self._durations, self._shares = [], [], []
-        powers = energies / (durations / PICOSECONDS_PER_SECOND)[:, None]
-        if self.is_powered:
-            powers += self.parameters.constant_powers_watts
-        return durations, powers
+        self._rows, self._durations, self._shares, self._levels = [], [], [], []
+        draws[:, :-1] += energies / (durations / PICOSECONDS_PER_SECOND)[:, None]
+        return durations, draws
 
     def _leakage_at(self, celsius: float) -> float:
         return self.parameters.leakage.watts_at(celsius) if self.is_powered and not self.is_burnt else 0.0
 
     def _advance_interval(
-        self, end_picoseconds: int, seconds: FloatArray, powers: FloatArray, energies: FloatArray
+        self, end_picoseconds: int, seconds: FloatArray, draws: FloatArray, energies: FloatArray
     ) -> float:
         """Integrate under one leakage and ambient slope; add to ``energies``; return the joules leaked."""
         network, ambient, node = self.parameters.network, self.parameters.ambient, self._leakage_node
+        powers, leaking = draws[:, :-1], draws[:, -1]
         start = self.time_picoseconds
         span = (end_picoseconds - start) / PICOSECONDS_PER_SECOND
         start_celsius = ambient.temperature_celsius(start)
         slope = ambient.slope_kelvin_per_second(start)
         rise, integral = network.advance(self.rise_kelvin, seconds, powers[:, :-1], slope)
-        response, response_integral = network.step_response(node, span)
+        response, response_integral = self._leakage_response(seconds, leaking, span)
 
         watts = self._leakage_at(start_celsius + float(self.rise_kelvin[node]))
         mean_celsius = start_celsius + slope * span / 2 + float(integral[node]) / span
@@ -274,46 +226,64 @@ class Plant:
         risen = rise + watts * response
         end_celsius = start_celsius + slope * span + float(risen[node])
         if not is_fine and (mean_watts is None or self._is_coarse(watts, end_celsius, float(response[node]))):
-            return self._advance_halves(end_picoseconds, seconds, powers, energies)
+            return self._advance_halves(end_picoseconds, seconds, draws, energies)
 
         self.rise_kelvin = risen
         self.time_picoseconds = end_picoseconds
         self.runs_away = end_celsius >= self._critical_celsius and self._warms_at_rest(slope)
-        self.is_burnt |= end_celsius >= max(BURNT_CELSIUS, self._critical_celsius)
+        self.is_burnt |= end_celsius >= self._burnt_celsius
+        leaked = watts * float(leaking @ seconds)
         drawn = seconds @ powers
-        drawn[node] += watts * span
+        drawn[node] += leaked
         energies += drawn
         lost = network.ambient_conductances_watts_per_kelvin @ (integral + watts * response_integral)
         self._ledger.drawn.add(float(drawn.sum()))
         self._ledger.elsewhere.add(float(drawn[-1]))
         self._ledger.to_ambient.add(float(lost))
         if self.supply is not None:
-            self.supply.advance(start, seconds, powers.sum(axis=1) + watts)
-        return watts * span
+            self.supply.advance(start, seconds, powers.sum(axis=1) + watts * leaking)
+        return leaked
+
+    def _leakage_response(self, seconds: FloatArray, leaking: FloatArray, span: float) -> tuple[FloatArray, FloatArray]:
+        """Return what a watt of leakage awake adds to the rise [n], and to its integral [n].
+
+        Args:
+            seconds: [m] lengths of the segments.
+            leaking: [m] share of the leakage in each.
+            span: Sum of the lengths.
+        """
+        network, node, share = self.parameters.network, self._leakage_node, leaking[0]
+        if np.all(leaking == share):
+            response, integral = network.step_response(node, span)
+            return share * response, share * integral
+        powers = np.zeros((len(seconds), len(network.nodes)))
+        powers[:, node] = leaking
+        return network.advance(np.zeros(len(network.nodes)), seconds, powers)
 
     def _is_coarse(self, mean_watts: float, end_celsius: float, kelvin_per_watt: float) -> bool:
         late_watts = self._leakage_at(min(end_celsius, BURNT_CELSIUS)) - mean_watts
         return abs(late_watts) * kelvin_per_watt > LEAKAGE_TOLERANCE_KELVIN
 
     def _advance_halves(
-        self, end_picoseconds: int, seconds: FloatArray, powers: FloatArray, energies: FloatArray
+        self, end_picoseconds: int, seconds: FloatArray, draws: FloatArray, energies: FloatArray
     ) -> float:
         """Integrate as ``_advance_interval`` does, in two halves."""
         start = self.time_picoseconds
         durations = np.rint(seconds * PICOSECONDS_PER_SECOND).astype(np.int64)
         cuts = [(start + end_picoseconds) // 2, end_picoseconds]
-        halves = _intervals(durations, powers, start, cuts)
         return sum(
-            self._advance_interval(end, pieces / PICOSECONDS_PER_SECOND, watts, energies)
-            for end, pieces, watts in halves
+            self._advance_interval(end, pieces / PICOSECONDS_PER_SECOND, drawn, energies)
+            for end, pieces, drawn in _intervals(durations, draws, start, cuts)
         )
 
     def _warms_at_rest(self, slope_kelvin_per_second: float) -> bool:
-        """Return whether every node would warm now with the array at rest, while ambient moves at this slope."""
+        """Return whether every node would warm now with the device at rest, while ambient moves at this slope."""
         parameters, node = self.parameters, self._leakage_node
-        warming = parameters.constant_powers_watts[:-1] - parameters.network.outflow_watts(self.rise_kelvin)
+        warming = self._draws[-1, :-2] - parameters.network.outflow_watts(self.rise_kelvin)
         warming -= slope_kelvin_per_second * parameters.network.capacities_joules_per_kelvin
-        warming[node] += self._leakage_at(min(float(self.temperatures_celsius()[node]), BURNT_CELSIUS))
+        if self.is_powered and not self.is_burnt:
+            celsius = min(float(self.temperatures_celsius()[node]), BURNT_CELSIUS)
+            warming[node] += self._resting_leakage.watts_at(celsius)
         return bool(np.all(warming >= 0))
 
     def temperatures_celsius(self) -> FloatArray:
@@ -355,11 +325,11 @@ class Plant:
 
 
 def _intervals(
-    durations: NDArray[np.int64], powers: FloatArray, start_picoseconds: int, cuts: list[int]
+    durations: NDArray[np.int64], draws: FloatArray, start_picoseconds: int, cuts: list[int]
 ) -> Iterator[tuple[int, NDArray[np.int64], FloatArray]]:
-    """Yield (end, durations, powers) up to each cut; a segment across a cut keeps its power."""
+    """Yield (end, durations, draws) up to each cut; a segment across a cut keeps its draw."""
     if len(cuts) == 1:
-        yield cuts[0], durations, powers
+        yield cuts[0], durations, draws
         return
     ends = start_picoseconds + durations.cumsum()
     boundaries = np.union1d(ends, cuts)
@@ -367,5 +337,5 @@ def _intervals(
     pieces = np.diff(boundaries, prepend=start_picoseconds)
     first = 0
     for cut, stop in zip(cuts, np.searchsorted(boundaries, cuts, side="right"), strict=True):
-        yield cut, pieces[first:stop], powers[owners[first:stop]]
+        yield cut, pieces[first:stop], draws[owners[first:stop]]
         first = stop

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -60,6 +60,10 @@ class Leakage:
                 "its heat leaves; lower the leakage, the load or the ambient, or improve the cooling"
             )
         return self.power_watts * math.exp(exponent)
+
+    def scaled(self, share: float) -> Leakage:
+        """Return the leakage that is left where a part of the node is switched off."""
+        return replace(self, power_watts=share * self.power_watts)
 
     def steady_watts(self, base_celsius: float, kelvin_per_watt: float) -> float:
         """Return the leakage that keeps itself up: p = P(base + kelvin_per_watt * p).

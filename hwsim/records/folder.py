@@ -82,6 +82,7 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
             "trips": [dataclasses.asdict(mark) for mark in device.throttling.marks],
             **_battery_limits(device.battery),
         },
+        "idle_states": [state.name for state in device.idle_states],
         "source_sha256": provenance.source_sha256("bitmixer", "hwsim"),
         "versions": provenance.versions(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -55,14 +56,16 @@ class Recorder(Observer):
         streams: The streams, in the order of the scenario.
         nodes: The device's thermal nodes.
         battery: Whether it has a battery.
+        idle_states: Names of its idle states.
 
     Attributes:
         frames: Every frame that ended, for the computation of its outputs.
     """
 
     def __init__(
-        self, folder: Path, streams: Sequence[RecordedStream], nodes: tuple[str, ...], *, battery: bool = False
-    ) -> None:
+        self, folder: Path, streams: Sequence[RecordedStream], nodes: tuple[str, ...], *, battery: bool = False,
+        idle_states: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self._folder = folder
         self._streams = tuple(streams)
         rows = [(each.costs.dram_read_bits + each.costs.dram_write_bits).reshape(-1) for each in streams]
@@ -76,8 +79,9 @@ class Recorder(Observer):
         self._decisions: list[DecisionTaken] = []
         self._telemetry: list[TelemetrySampled] = []
         self._telemetry_schema = telemetry_schema(
-            nodes, battery=battery, streams=tuple(each.name for each in streams) if len(streams) > 1 else ()
-        )
+            nodes, battery=battery, idle_states=idle_states,
+            streams=tuple(each.name for each in streams) if len(streams) > 1 else (),
+        )  # fmt: skip
         self._assignments: dict[tuple[Widths, ...], tuple[Widths, ...]] = {}
         self._writer = pq.ParquetWriter(folder / "layers.parquet", LAYERS)
         self.frames: list[FrameEnded] = []
@@ -205,7 +209,7 @@ class Recorder(Observer):
                 event.throttle_reading_celsius, event.frequency_hertz, event.throttle_cap_hertz, event.clock_changes,
                 event.power_watts, event.leakage_watts, event.decisions, event.busy_share, sum(event.queued),
                 self._mean_weight_bits(dict(enumerate(event.wanted))), event.power_state, event.free_bandwidth_share,
-                *(event.battery or ()), *self._by_stream(event),
+                *(event.battery or ()), *itertools.chain(*event.idle_states), *self._by_stream(event),
             )
             for event in self._telemetry
         ]  # fmt: skip

@@ -110,8 +110,15 @@ BATTERY_COLUMNS = (
 )
 
 
-def telemetry_schema(nodes: tuple[str, ...], *, battery: bool = False, streams: tuple[str, ...] = ()) -> pa.Schema:
-    """Return the columns of ``telemetry.parquet`` for a device with these thermal nodes, and maybe a battery.
+def idle_columns(state: str) -> tuple[str, str, str]:
+    """Return the columns of telemetry about an idle state: share of the time, entries, exits."""
+    return f"idle_{state}_share", f"idle_{state}_entries", f"idle_{state}_exits"
+
+
+def telemetry_schema(
+    nodes: tuple[str, ...], *, battery: bool = False, idle_states: tuple[str, ...] = (), streams: tuple[str, ...] = ()
+) -> pa.Schema:
+    """Return the columns of ``telemetry.parquet`` for a device with these nodes and idle states, maybe on a battery.
 
     Means and sums are over the time since the row before. With several streams, each has columns of its own.
     """
@@ -121,6 +128,15 @@ def telemetry_schema(nodes: tuple[str, ...], *, battery: bool = False, streams: 
         for column in (
             (f"{QUEUED}_{stream}", pa.int32(), "", f"those of {stream}"),
             (f"{WANTED}_{stream}", pa.float64(), "bit", f"that of {stream}"),
+        )
+    ]
+    resting = [
+        column
+        for state, (share, entries, exits) in ((state, idle_columns(state)) for state in idle_states)
+        for column in (
+            (share, pa.float64(), "", f"share of the time in the idle state {state}"),
+            (entries, pa.int64(), "", "times that it was entered"),
+            (exits, pa.int64(), "", "times that the device woke from it"),
         )
     ]
     temperatures = [(f"{node}_celsius", pa.float64(), "degC", f"true temperature of the {node}") for node in nodes]
@@ -152,5 +168,6 @@ def telemetry_schema(nodes: tuple[str, ...], *, battery: bool = False, streams: 
         ),
         ("free_bandwidth_share", pa.float64(), "", "mean share of the DRAM's bandwidth that others left free"),
         *(BATTERY_COLUMNS if battery else ()),
+        *resting,
         *by_stream,
     )

@@ -59,6 +59,8 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Format]]] = {
         "runaway_seconds": ("when its leakage ran away with it", _scaled("s")),
         "off_seconds": ("time switched off", _scaled("s")),
         "busy_share": ("share of the time that the array worked", _percent),
+        "resting_seconds": ("time in idle states", _scaled("s")),
+        "wakeups": ("times it woke from them", _number),
     },
     "Battery": {
         "battery_start_state_of_charge": ("state of charge at the start", _percent),

@@ -23,6 +23,7 @@ from hwsim.simulation.activity import Activity
 from hwsim.simulation.bandwidth import Bandwidth
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.events import Announcer, FrameEnded, FrameStarted, LayerExecuted, Widths
+from hwsim.simulation.idle_states import IdleStates
 from hwsim.simulation.lane import Frame, Job, Lane
 from hwsim.simulation.schedule import Pace, Schedule
 
@@ -37,18 +38,20 @@ class Accelerator:
         lanes: The streams, in the order of the scenario.
         activity: Told of what the array does.
         announcer: Told of what becomes of layers and frames.
+        idle_states: Told when there is nothing to do, and asked for the array back.
         drop_expired: Whether a waiting frame whose deadline has passed is dropped instead of begun.
     """
 
     def __init__(
         self, environment: simpy.Environment, lanes: Sequence[Lane], activity: Activity, announcer: Announcer, *,
-        drop_expired: bool,
+        idle_states: IdleStates, drop_expired: bool,
     ) -> None:  # fmt: skip
         self._environment = environment
         self._lanes = tuple(lanes)
         self._above = tuple(tuple(other for other in lanes if other.priority > lane.priority) for lane in lanes)
         self._activity = activity
         self._announcer = announcer
+        self._idle_states = idle_states
         self._drop_expired = drop_expired
         self._work = environment.event()
         self._executing = False
@@ -93,10 +96,12 @@ class Accelerator:
                 self._abort(lane)
         if self._executing and self._process is not None:
             self._process.interrupt()
+        self._idle_states.power_off()
 
     def power_on(self) -> None:
         """Take frames again; nothing that was on chip is left."""
         self._is_on = True
+        self._idle_states.power_on()
         for lane in self._lanes:
             lane.forget()
 
@@ -122,7 +127,9 @@ class Accelerator:
         while True:
             while (lane := self._next(self._lanes)) is None:
                 self._work = self._environment.event()
+                self._idle_states.rest()
                 yield self._work
+                yield from self._idle_states.wake()
             self._running = lane
             if self._on_chip is not lane:
                 lane.forget()

@@ -98,6 +98,14 @@ class BatterySampled(NamedTuple):
     harvested_watts: float
 
 
+class IdleStateSampled(NamedTuple):
+    """What became of one idle state since the sample before: share of the time spent in it, entries, exits."""
+
+    share: float
+    entries: int
+    exits: int
+
+
 class TelemetrySampled(NamedTuple):
     """A look at the device, regular or as it is switched; means are over the time since the one before.
 
@@ -121,6 +129,7 @@ class TelemetrySampled(NamedTuple):
     power_state: str
     free_bandwidth_share: float
     battery: BatterySampled | None = None
+    idle_states: tuple[IdleStateSampled, ...] = ()
 
 
 class Observer:

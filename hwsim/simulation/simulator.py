@@ -25,6 +25,7 @@ from hwsim.simulation.bandwidth import Bandwidth, BandwidthCounter
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.control import ControlLoop
 from hwsim.simulation.events import Announcer, LayerIssued, Observer, TelemetrySampled
+from hwsim.simulation.idle_states import IdleStates
 from hwsim.simulation.incoming import StreamSetup, frames, source
 from hwsim.simulation.lane import Lane
 from hwsim.simulation.power_supply import PowerSupply, most_watts
@@ -115,9 +116,11 @@ class Simulator:
         self.plant = Plant(parameters, initial_rise_kelvin=rise, supply=supply)
         self._activity = Activity(self.plant)
         self._lanes = _lanes(setup, self.plant, values)
+        self._idle_states = IdleStates(self._environment, device.idle_states, self._activity, self.plant)
         self._accelerator = Accelerator(
-            self._environment, self._lanes, self._activity, self._announcer, drop_expired=setup.drop_expired
-        )
+            self._environment, self._lanes, self._activity, self._announcer, idle_states=self._idle_states,
+            drop_expired=setup.drop_expired,
+        )  # fmt: skip
         self._clock = Clock(device, self._clock_changed)
         self._bandwidth = Bandwidth(self._environment, _free_shares(setup), self._accelerator.pace_changed)
         self._sensor = SensorChannel(device.sensor, self._faults("device"))
@@ -285,6 +288,7 @@ class Simulator:
             if seconds
             else self._bandwidth.share,
             battery=None if self._supply is None else self._supply.sample(),
+            idle_states=self._idle_states.sample(),
         )
         self._interval = _Interval(
             asked_before=asked,

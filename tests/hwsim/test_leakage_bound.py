@@ -12,7 +12,8 @@ from scipy.integrate import solve_ivp
 
 from hwsim.errors import ConfigurationError
 from hwsim.plant.ambient import Ambient
-from hwsim.plant.plant import Plant, PlantParameters
+from hwsim.plant.parameters import PlantParameters, RestingDraw
+from hwsim.plant.plant import Plant
 from hwsim.plant.power import Leakage
 from hwsim.plant.thermal import ThermalNetwork
 from hwsim.plant.time_series import PiecewiseLinear
@@ -20,19 +21,22 @@ from hwsim.plant.time_series import PiecewiseLinear
 SECOND = 10**12
 BOUND_KELVIN = 2e-3
 """As docs/thermal.md states it."""
+SHARES = (1.0, 0.3, 0.05)
+"""Of the leakage, awake and in two idle states."""
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A network, its leakage and a load: durations in picoseconds, powers [segment, node]."""
+    """A network, its leakage and a load: durations in picoseconds, powers [segment, node], levels of rest."""
 
     network: ThermalNetwork
     leakage: Leakage
     ambient: Ambient
     durations: list[int]
     powers: FloatArray
+    levels: tuple[int, ...] = (0,) * 12
 
 
 def case(seed: int) -> Case:
@@ -77,6 +81,10 @@ def plant_of(case: Case, *, leakage: Leakage | None = None) -> Plant:
         PlantParameters(
             network=case.network, ambient=case.ambient, leakage=leakage or case.leakage,
             constant_powers_watts=np.zeros(size + 1), energy_rows_joules=np.vstack([np.zeros(size + 1), rows]),
+            resting=tuple(
+                RestingDraw(constant_powers_watts=np.zeros(size + 1), leakage_share=share)
+                for share in SHARES[1 : 1 + max(case.levels)]
+            ),
         )
     )  # fmt: skip
 
@@ -89,21 +97,23 @@ def integrated(case: Case) -> FloatArray:
     to_ambient, capacities = network.ambient_conductances_watts_per_kelvin, network.capacities_joules_per_kelvin
     knots = [time / SECOND for time, _ in case.ambient.series.points]  # type: ignore[attr-defined]
     found, celsius, start = [], np.full(len(capacities), 25.0), 0.0
-    for picoseconds, powers in zip(case.durations, case.powers, strict=True):
+    for picoseconds, powers, level in zip(case.durations, case.powers, case.levels, strict=True):
         end = start + picoseconds / SECOND
         for stop in [*(knot for knot in knots if start < knot < end), end]:
 
             def derivative(
-                time: float, celsius: FloatArray, powers: FloatArray = powers, start: float = start
-            ) -> FloatArray:
+                time: float, celsius: FloatArray, powers: FloatArray = powers, start: float = start,
+                share: float = SHARES[level],
+            ) -> FloatArray:  # fmt: skip
                 air = np.interp(start + time, knots, [25.0, 28.0, 24.0])
                 flow = powers + inside @ celsius - to_ambient * (celsius - air)
-                flow[node] += case.leakage.watts_at(float(celsius[node]))
+                flow[node] += share * case.leakage.watts_at(float(celsius[node]))
                 return np.asarray(flow / capacities)
 
-            def jacobian(time: float, celsius: FloatArray) -> FloatArray:
+            def jacobian(time: float, celsius: FloatArray, share: float = SHARES[level]) -> FloatArray:
                 matrix = inside - np.diag(to_ambient)
-                matrix[node, node] += case.leakage.slope_per_kelvin * case.leakage.watts_at(float(celsius[node]))
+                leaked = share * case.leakage.watts_at(float(celsius[node]))
+                matrix[node, node] += case.leakage.slope_per_kelvin * leaked
                 return np.asarray(matrix / capacities[:, None])
 
             solved = solve_ivp(
@@ -117,8 +127,8 @@ def integrated(case: Case) -> FloatArray:
 
 def stepped(case: Case) -> FloatArray:
     plant, found, time = plant_of(case), [], 0
-    for row, duration in enumerate(case.durations, start=1):
-        plant.record(row, duration)
+    for row, (duration, level) in enumerate(zip(case.durations, case.levels, strict=True), start=1):
+        plant.record(row, duration, level=level)
         time += duration
         plant.advance_to(time)
         found.append(plant.temperatures_celsius())
@@ -133,6 +143,65 @@ def test_the_plant_is_within_its_bound_of_a_stiff_solver(seed: int) -> None:
     expected = integrated(given)
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(stepped(given), expected, rtol=0, atol=BOUND_KELVIN)
+
+
+@pytest.mark.parametrize("seed", range(25, 35))
+def test_so_it_is_with_leakage_that_idle_states_switch_off(seed: int) -> None:
+    rests = np.random.default_rng(seed).integers(0, len(SHARES), 12)
+    given = dataclasses.replace(case(seed), levels=tuple(rests.tolist()))
+    np.testing.assert_allclose(stepped(given), integrated(given), rtol=0, atol=BOUND_KELVIN)
+
+
+def test_many_short_rests_in_one_step_leave_their_mean() -> None:
+    given = dataclasses.replace(case(3), levels=(1,) * 12)
+    plants = [plant_of(given), plant_of(given)]
+    for _ in range(50):  # 10 ms in all, all integrated at once
+        plants[0].record(0, SECOND // 10_000, level=0)
+        plants[0].record(0, SECOND // 10_000, level=1)
+    plants[0].advance_to(SECOND // 100)
+    half = plants[0].leakage_watts
+    for step in range(1, 101):
+        plants[1].record(0, SECOND // 10_000, level=(step + 1) % 2)
+        plants[1].advance_to(step * (SECOND // 10_000))
+    np.testing.assert_allclose(
+        plants[0].temperatures_celsius(), plants[1].temperatures_celsius(), rtol=0, atol=BOUND_KELVIN
+    )
+    full = given.leakage.watts_at(float(plants[0].temperatures_celsius()[plants[0].parameters.leakage_node]))
+    assert half == pytest.approx(full * (1 + SHARES[1]) / 2, rel=1e-3)
+
+
+def test_a_device_runs_away_only_if_its_deepest_rest_would_not_save_it() -> None:
+    """The network of the test below, so leaky that it has no steady state awake; at rest a twentieth is left."""
+    network = ThermalNetwork(
+        nodes=("die", "board"),
+        capacities_joules_per_kelvin=np.array([0.5, 20.0]),
+        conductances_watts_per_kelvin=np.array([[0.0, 0.2], [0.2, 0.0]]),
+        ambient_conductances_watts_per_kelvin=np.array([0.0, 0.1]),
+    )
+    leakage = Leakage(power_watts=1.0, reference_celsius=25.0, slope_per_kelvin=0.05, node="die")
+    nothing = np.zeros(3)
+    for resting, steady in ((), False), ((RestingDraw(constant_powers_watts=nothing, leakage_share=0.05),), True):
+        parameters = PlantParameters(
+            network=network, ambient=Ambient.constant(25.0), leakage=leakage, constant_powers_watts=nothing,
+            energy_rows_joules=np.zeros((1, 3)), resting=resting,
+        )  # fmt: skip
+        plant = Plant(parameters)
+        for number in range(1, 31):
+            plant.record(0, SECOND)
+            plant.advance_to(number * SECOND)
+        assert not plant.is_burnt
+        if steady:
+            warmest = plant.rise_kelvin.max()
+            plant.record(0, 1500 * SECOND, level=1)
+            plant.advance_to(1530 * SECOND)
+            assert not plant.runs_away
+            assert plant.rise_kelvin.max() < warmest
+            np.testing.assert_allclose(plant.rise_kelvin, parameters.steady_idle_rise(), rtol=0.02)
+        else:
+            plant.record(0, 3000 * SECOND)
+            plant.advance_to(3030 * SECOND)
+            assert plant.is_burnt
+        plant.check_heat_balance()
 
 
 def steady_or_none(plant: Plant) -> FloatArray | None:

@@ -10,7 +10,8 @@ from scipy.integrate import solve_ivp
 
 from hwsim.errors import ConfigurationError, InvariantError
 from hwsim.plant.ambient import Ambient
-from hwsim.plant.plant import Plant, PlantParameters
+from hwsim.plant.parameters import PlantParameters
+from hwsim.plant.plant import Plant
 from hwsim.plant.power import Leakage
 from hwsim.plant.thermal import FloatArray, ThermalNetwork
 from hwsim.plant.time_series import PiecewiseLinear
