@@ -20,6 +20,7 @@ from bitmixer.bitwidths import BitWidths
 from bitmixer.documents import key_of
 from bitmixer.networks import find_checkpoint
 from bitmixer.networks.checkpoint import NetworkForm, original_of, save_checkpoint, twin_of
+from bitmixer.training.float8_settings import Float8, LossScaling, Rounding
 from bitmixer.training.recipe import Augmentation, BitSparsity, ContinuousSparsity, Distillation, Recipe, Stage
 from hwsim import pipeline
 from hwsim.config.arrivals import Arrivals, Bursts, ModulatingState
@@ -209,7 +210,18 @@ def test_the_figure_of_shared_bandwidth_is_drawn_from_runs(tmp_path: Path, monke
 
 def test_every_key_of_a_recipe_is_explained() -> None:
     page = (DOCS / "recipes.md").read_text(encoding="utf-8")
-    for section in (Recipe, Stage, Distillation, Augmentation, BitSparsity, ContinuousSparsity):
+    sections = (
+        Recipe,
+        Stage,
+        Distillation,
+        Augmentation,
+        BitSparsity,
+        ContinuousSparsity,
+        Float8,
+        Rounding,
+        LossScaling,
+    )
+    for section in sections:
         assert [key for key in section.model_fields if f"`{key}`" not in page] == []
 
 

@@ -221,13 +221,26 @@ class MixedConvolution(Site):
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve."""
-        convolve = F.conv1d if weight.dim() == 3 else F.conv2d
         thinned = any(stored.thins for stored in self.stored_inputs)
         padding = self.padding
         if self.pads_with_signs:
             x = F.pad(x, [size for size in reversed(padding) for _ in range(2)], value=1.0)
             padding = (0,) * len(padding)
-        return convolve(x, weight, bias, 1 if thinned else self.stride, padding, self.dilation, self.groups)
+        return self.multiply(x, weight, bias, 1 if thinned else self.stride, padding, self.dilation, self.groups)
+
+    def multiply(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: int | tuple[int, ...],
+        padding: tuple[int, ...],
+        dilation: tuple[int, ...],
+        groups: int,
+    ) -> Tensor:
+        """Convolve over a padded input; a training in another arithmetic puts its own product in this one's place."""
+        convolve = F.conv1d if weight.dim() == 3 else F.conv2d
+        return convolve(x, weight, bias, stride, padding, dilation, groups)
 
     @property
     def pads_with_signs(self) -> bool:
@@ -275,6 +288,10 @@ class MixedLinear(Site):
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Multiply."""
+        return self.multiply(x, weight, bias)
+
+    def multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Multiply; a training in another arithmetic puts its own product in this one's place."""
         return F.linear(x, weight, bias)
 
     def bit_serial_product(self, codes: Codes, weight: Codes) -> Integers:

@@ -35,7 +35,7 @@ SCHEME = "scheme.json"
 ASSIGNMENT = "assignment.json"
 NO_TEACHER = Distillation(teacher="none")
 FLOAT_FIELDS = {
-    "seed", "batch_size", "weight_decay", "augmentation", "precision", "architecture", "width", "data"
+    "seed", "batch_size", "weight_decay", "augmentation", "precision", "float8", "architecture", "width", "data"
 }  # fmt: skip
 """What decides the course of the float stage: trainings that differ in nothing else can share its state."""
 

@@ -29,6 +29,17 @@ class Optimizer:
     weights: torch.optim.Optimizer
     steps: torch.optim.Optimizer
 
+    @property
+    def decaying(self) -> list[torch.Tensor]:
+        """The weights of layers, which decay; norms, biases and steps do not."""
+        decaying: list[torch.Tensor] = self.weights.param_groups[0]["params"]
+        return decaying
+
+    @torch.no_grad()
+    def half_squared_norm(self) -> float:
+        """Return half of the sum of all squared weights: what an L2 penalty of 1 would cost."""
+        return sum(0.5 * float(weight.square().sum()) for weight in self.decaying)
+
     def zero_grad(self) -> None:
         """Forget all gradients."""
         self.weights.zero_grad(set_to_none=True)

@@ -19,8 +19,10 @@ from bitmixer.data import ImageSet
 from bitmixer.errors import TrainingError
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.training import three_stage
+from bitmixer.training.arithmetic import Arithmetic
 from bitmixer.training.augmentation import augment
 from bitmixer.training.distillation import Lesson, Teacher
+from bitmixer.training.float8 import Float8Arithmetic
 from bitmixer.training.optimizer import Optimizer, build_optimizer
 from bitmixer.training.ranks import Ranks
 from bitmixer.training.recipe import Stage, Training
@@ -82,6 +84,7 @@ class Phase:
                 progress(state.history[-1])
         elif isinstance(self.network, MetaQuantizedNetwork) and not self.is_calibrated:
             self.network.calibrate_activations(self._tensor(self.images.train_inputs[:CALIBRATION_IMAGES]))
+        arithmetic = self._arithmetic(state)
         optimizer = None
         for stage, epoch in self._epochs()[state.epoch :]:
             if epoch == 0 and isinstance(self.network, MetaQuantizedNetwork):
@@ -93,8 +96,11 @@ class Phase:
                 optimizer = build_optimizer(self.network, self.training, stage)
                 if epoch and not afresh:
                     state.restore_optimizer(self.file, optimizer)
+            arithmetic.begin_epoch(epochs_before + state.epoch)
             with _denormals_flushed():
-                measured = self._epoch(optimizer, generator, regularizer, stage=stage, epoch=epoch)
+                measured = self._epoch(
+                    optimizer, generator, regularizer, arithmetic, stage=stage, epoch=epoch, epochs_done=state.epoch
+                )
             if not math.isfinite(measured["loss"]):
                 raise TrainingError(
                     f"stage {stage.name}, epoch {epoch + 1}: the loss is {measured['loss']}: lower the learning rate"
@@ -103,9 +109,18 @@ class Phase:
             row = {"epoch": epochs_before + state.epoch, "stage": stage.name, **measured}
             state.history.append(row)
             if self.ranks.is_first:
-                state.save(self.file, self.network, optimizer)
+                state.save(self.file, self.network, optimizer, arithmetic)
                 progress(row)
         return state.history
+
+    def _arithmetic(self, state: TrainingState) -> Arithmetic:
+        settings = self.training.float8
+        if settings is None:
+            return Arithmetic()
+        arithmetic = Float8Arithmetic(self.network, settings, seed=self.training.seed, ranks=self.ranks)
+        if state.arithmetic:
+            arithmetic.load_state_dict(state.arithmetic)
+        return arithmetic
 
     def _epochs(self) -> list[tuple[Stage, int]]:
         return [(stage, epoch) for stage in self.stages for epoch in range(stage.epochs)]
@@ -115,9 +130,11 @@ class Phase:
         optimizer: Optimizer,
         generator: np.random.Generator,
         regularizer: Regularizer | None,
+        arithmetic: Arithmetic,
         *,
         stage: Stage,
         epoch: int,
+        epochs_done: int,
     ) -> dict[str, Any]:
         began = time.perf_counter()
         self.network.train()
@@ -130,11 +147,13 @@ class Phase:
             rate = optimizer.set_learning_rates(stage, done)
             inputs, labels = self.augmented(chosen, generator)
             optimizer.zero_grad()
-            total += self._step(self._assignments(stage, done, generator), inputs, labels)
+            passes = self._assignments(stage, done, generator)
+            with arithmetic.products(is_counted=step == len(batches) - 1):
+                total += self._step(passes, inputs, labels, arithmetic.loss_scale)
             if regularizer is not None:
-                regularizer.penalty().backward()  # type: ignore[no-untyped-call]
+                (regularizer.penalty() * arithmetic.loss_scale).backward()  # type: ignore[no-untyped-call]
             self.ranks.average_gradients(self.network)
-            optimizer.step()
+            arithmetic.step(optimizer, done=(epochs_done + (step + 1) / len(batches)) / len(self._epochs()))
             if regularizer is not None:
                 regularizer.after_step()
         self.ranks.average_statistics(self.network)
@@ -142,7 +161,10 @@ class Phase:
         loss, accuracy = (total / len(batches)).tolist()
         seconds = round(time.perf_counter() - began, 2)
         found = {} if regularizer is None else regularizer.measured()
-        return {"loss": loss, "training_accuracy": accuracy, "learning_rate": rate, "seconds": seconds, **found}
+        return {
+            "loss": loss, "training_accuracy": accuracy, "learning_rate": rate, "seconds": seconds,
+            "half_squared_norm": optimizer.half_squared_norm(), **found, **arithmetic.measured(),
+        }  # fmt: skip
 
     def _batches(self, generator: np.random.Generator) -> Iterator[Any]:
         order = generator.permutation(len(self.images.train_labels))
@@ -162,8 +184,10 @@ class Phase:
             return three_stage.assignments(self.network, stage, done, generator)
         return [None]
 
-    def _step(self, passes: list[BitAssignment] | list[None], inputs: Tensor, labels: Tensor) -> Tensor:
-        """Accumulate the gradients of all passes; return their mean loss and training accuracy."""
+    def _step(
+        self, passes: list[BitAssignment] | list[None], inputs: Tensor, labels: Tensor, loss_scale: float
+    ) -> Tensor:
+        """Accumulate the gradients of all passes, times the scale; return their mean loss and training accuracy."""
         lesson = Lesson(self.training.distillation, inputs, labels, self.teacher)
         measured = torch.zeros(2)
         for assignment in passes:
@@ -173,7 +197,7 @@ class Phase:
             with self._products():
                 logits = self.network(inputs)
             loss = lesson.loss(logits)
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss * loss_scale).backward()  # type: ignore[no-untyped-call]
             right = (logits.detach().argmax(dim=1) == labels).float().mean()
             measured += torch.stack([loss.detach(), right]).cpu()
         return measured / len(passes)

@@ -15,6 +15,7 @@ from bitmixer.documents import Problem, Section, load_document
 from bitmixer.errors import BitmixerError, DocumentError, did_you_mean
 from bitmixer.networks.registry import ARCHITECTURES
 from bitmixer.quantizers import Granularity, QuantizerName
+from bitmixer.training.float8_settings import Float8
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -149,6 +150,7 @@ class Training(Section):
         step_learning_rates: Width -> factor on the learning rate of the quantisation steps that belong to it alone
             (Double Rounding, arXiv 2502.01199, section 3.2, makes lower widths learn slower); 1 where not given.
         precision: Type of the products in training; ``bfloat16`` is faster where the processor multiplies it.
+        float8: Products of eight-bit floats in all stages, and how; products of real numbers where not given.
         recalibration_batches: Batches under random widths from which norm statistics are averaged anew at
             the end (0: the running averages stay).
         stages: The stages, in the order float, activations, planes, weights, transitions; each may be left out.
@@ -161,6 +163,7 @@ class Training(Section):
     augmentation: Augmentation = Augmentation()
     step_learning_rates: Mapping[str, Positive] = {}
     precision: Literal["float32", "bfloat16"] = "float32"
+    float8: Float8 | None = None
     recalibration_batches: int = Field(default=0, ge=0)
     stages: tuple[Stage, ...] = Field(min_length=1)
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from bitmixer.errors import CheckpointError
+from bitmixer.training.arithmetic import Arithmetic
 from bitmixer.training.optimizer import Optimizer
 
 DAMAGE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError)
@@ -29,6 +30,7 @@ class TrainingState:
         generator: Source of all randomness.
         history: One row per epoch.
         optimizer: State of the optimiser, as it was read.
+        arithmetic: State of the arithmetic, as it was read.
     """
 
     identity: str
@@ -36,8 +38,9 @@ class TrainingState:
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    arithmetic: dict[str, float] = field(default_factory=dict)
 
-    def save(self, file: Path, network: nn.Module, optimizer: Optimizer) -> None:
+    def save(self, file: Path, network: nn.Module, optimizer: Optimizer, arithmetic: Arithmetic) -> None:
         """Write the state; an interrupted write leaves the previous one whole."""
         content = {
             "identity": self.identity,
@@ -46,6 +49,7 @@ class TrainingState:
             "history": json.dumps(self.history),
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
+            "arithmetic": arithmetic.state_dict(),
         }
         temporary = file.with_suffix(".part")
         torch.save(content, temporary)
@@ -65,6 +69,7 @@ class TrainingState:
                 raise CheckpointError(f"{file}: belongs to another training; choose another --out or delete it")
             network.load_state_dict(content["network"])
             self.optimizer = content["optimizer"]
+            self.arithmetic = content.get("arithmetic", {})  # states of real arithmetic were written without
             self.epoch = content["epoch"]
             self.generator.bit_generator.state = json.loads(content["generator"])
             self.history = json.loads(content["history"])
@@ -82,6 +87,19 @@ class TrainingState:
             optimizer.load_state_dict(self.optimizer)
         except DAMAGE as error:
             raise _damaged(file, error) from None
+
+
+def read_history(file: Path) -> list[dict[str, Any]]:
+    """Return the history that a training's state keeps, a row per epoch.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    try:
+        history: list[dict[str, Any]] = json.loads(torch.load(file, weights_only=True, map_location="cpu")["history"])
+    except DAMAGE as error:
+        raise _damaged(file, error) from None
+    return history
 
 
 def _damaged(file: Path, error: Exception) -> CheckpointError:
