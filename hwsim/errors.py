@@ -20,6 +20,10 @@ class RecordsError(HwsimError):
 
 
 class InvariantError(HwsimError):
-    """Raised when a run breaks a law that must always hold, or a controller misbehaves."""
+    """Raised when a run breaks a law that must always hold."""
 
     exit_code = 3
+
+
+class ControllerError(InvariantError):
+    """Raised when a controller raises, hangs, or wants what does not exist; names the controller."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwsim import metrics
-from hwsim.controllers import build_controller
 from hwsim.cost.arrays import ArrayModel, ValueArray
+from hwsim.errors import InvariantError
 from hwsim.layer_statistics import layer_statistics
 from hwsim.ledgers import close_ledgers
 from hwsim.planning import Plan, PlannedStream, plan, simulation_setup
@@ -48,9 +48,11 @@ def run(
 ) -> dict[str, Any]:
     """Simulate, compute the outputs, write the records into ``folder`` and return the summary.
 
-    Interrupted, it keeps the frames that were finished and says so in the summary (``interrupted``).
+    Interrupted, it keeps the frames that were finished and says so in the summary (``interrupted``); so it does where
+    a law is broken or a controller fails, before the error goes on (``failed``).
 
     Raises:
+        ControllerError: The controller failed, and the scenario names no safe widths.
         InvariantError: A law that must always hold was broken.
         ConfigurationError: ``folder`` holds something that is not a run.
     """
@@ -69,14 +71,7 @@ def run(
         [*(each for at, execution in enumerate(executions) for each in execution.observers(at)), recorder],
         [each.values for each in executions],
     )
-    interrupted = False
-    try:
-        simulator.run(lambda share: progress("simulating", share))
-        for at, each in enumerate(executions):
-            ran = [frame for frame in recorder.frames if frame.stream == at]
-            each.predict(ran, lambda share: progress("outputs", share))
-    except KeyboardInterrupt:
-        interrupted = True
+    interrupted, failure = _simulate(simulator, executions, recorder, progress)
     predictions = {frame: classes for each in executions for frame, classes in each.predictions.items()}
     for each in executions:
         each.keep()
@@ -87,7 +82,11 @@ def run(
     streams = streams_of(records)
     layers = [layer_statistics(stream, stream.graph) for stream in streams]
     summary = metrics.summarise_streams(records, streams, layers, wall_seconds=time.perf_counter() - began)
-    if interrupted:
+    if failures := [each for control in simulator.controls for each in control.failures]:
+        summary["controller_failures"] = failures
+    if failure is not None:
+        summary["failed"] = str(failure)
+    elif interrupted:
         summary["interrupted"] = True
     else:
         costs = {stream.stream.name: stream.costs for stream in planned.streams}
@@ -96,12 +95,32 @@ def run(
         summary["energy_ledgers"] = ledgers.as_dict()
     write_layer_totals({stream.name: each for stream, each in zip(streams, layers, strict=True)}, folder)
     write_json(folder / "summary.json", summary)
+    if failure is not None:
+        raise failure
     if figures and not interrupted:
         from hwsim.report.run_figures import write_run_figures
 
         progress("figures", 0.0)
         write_run_figures(records)
     return summary
+
+
+def _simulate(
+    simulator: Simulator, executions: Sequence[_Execution], recorder: Recorder, progress: Progress
+) -> tuple[bool, InvariantError | None]:
+    """Run the simulation and the outputs of what it ran; return whether that was interrupted, and what failed."""
+    failure = None
+    try:
+        try:
+            simulator.run(lambda share: progress("simulating", share))
+        except InvariantError as error:
+            failure = error
+        for at, each in enumerate(executions):
+            ran = [frame for frame in recorder.frames if frame.stream == at]
+            each.predict(ran, lambda share: progress("outputs", share))
+    except KeyboardInterrupt:
+        return True, failure
+    return False, failure
 
 
 @dataclass(kw_only=True)
@@ -176,13 +195,12 @@ def _load_outputs(planned: Plan, stream: PlannedStream) -> tuple[LoadedNetwork |
     """Return the network with its data, and the in-step execution, where the scenario wants them."""
     if planned.scenario.outputs == "none":
         return None, None
-    wants = build_controller(stream.controller.name, stream.controller.options).needs_outputs
     from hwsim.outputs import InStepExecution, LoadedNetwork, PredictionCache
 
     data = stream.stream.data
     assert data is not None  # the scenario's own rule where it wants outputs
     loaded = LoadedNetwork(stream.checkpoint, data)
-    if wants or planned.scenario.outputs == "in_step":
+    if stream.needs_outputs or planned.scenario.outputs == "in_step":
         return loaded, InStepExecution(loaded)
     if not PredictionCache(loaded).is_started:
         _ = loaded.network  # a network that cannot be loaded is refused before anything is simulated

@@ -20,11 +20,13 @@ from hwsim.config.packaged import find
 from hwsim.config.profile import DeviceProfile
 from hwsim.config.scenario import Controller, Scenario, Stream, controller_of, load_scenario, resolved, spelled
 from hwsim.controllers import build_controller, parse_controller
-from hwsim.controllers.base import NetworkView
+from hwsim.controllers.base import Decision, DeviceView, NetworkView
+from hwsim.controllers.guard import Guard
 from hwsim.cost import CostTable
 from hwsim.cost.arrays import ValueArray
 from hwsim.device import Device, build_device
-from hwsim.errors import ConfigurationError
+from hwsim.errors import ConfigurationError, ControllerError
+from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.simulation.control import device_view
 from hwsim.simulation.incoming import StreamSetup
 from hwsim.simulation.simulator import Setup
@@ -47,12 +49,16 @@ class PlannedStream:
         checkpoint: The network.
         costs: Its cost table on the device.
         controller: Who decides for its frames.
+        needs_outputs: Whether that reads what the network answers.
+        safe: Widths that take its place if it fails; ``None``: the run ends then.
     """
 
     stream: Stream
     checkpoint: Checkpoint
     costs: CostTable
     controller: Controller
+    needs_outputs: bool
+    safe: Decision | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,12 +169,40 @@ def _planned_stream(
     with _blaming(path, sets, ("streams", at, "network")):
         costs = _cost_table(device, checkpoint, stream.inputs_per_frame)
     chosen = controller_of(scenario, at)
-    with _blaming(path, sets, *_controller_place(scenario, at, option)):
-        rehearsed = build_controller(chosen.name, chosen.options)
-        rehearsed.init(device_view(device), NetworkView(graph=checkpoint.graph, costs=costs))
-        if rehearsed.needs_outputs and scenario.outputs == "none":
+    network = NetworkView(graph=checkpoint.graph, costs=costs)
+    key, given = _controller_place(scenario, at, option)
+    safe = None
+    if chosen.safe is not None:
+        with _blaming(path, sets, (*key, "safe")):
+            safe, _ = build_controller("static", chosen.safe).init(device_view(device), network)
+    with _blaming(path, sets, key, given):
+        needs_outputs = _rehearse(chosen, device_view(device), network, fails_safe=safe is not None)
+        if needs_outputs and scenario.outputs == "none":
             raise ConfigurationError("reads confidences, but the scenario says outputs: none: set in_step")
-    return PlannedStream(stream=stream, checkpoint=checkpoint, costs=costs, controller=chosen)
+    return PlannedStream(
+        stream=stream, checkpoint=checkpoint, costs=costs, controller=chosen, needs_outputs=needs_outputs, safe=safe
+    )
+
+
+def _rehearse(chosen: Controller, device: DeviceView, network: NetworkView, *, fails_safe: bool) -> bool:
+    """Try a controller out, and return whether it reads outputs.
+
+    Raises:
+        ConfigurationError: There is none of this name, it has other options, or it refuses the device or network.
+        ControllerError: It fails, and no safe widths would take its place.
+    """
+    guard = Guard(build_controller(chosen.name, chosen.options), limit_seconds=answer_limit_seconds(chosen))
+    try:
+        guard.init(device, network)
+    except ControllerError:
+        if not fails_safe:
+            raise
+    return guard.needs_outputs
+
+
+def answer_limit_seconds(controller: Controller) -> float:
+    """Return the longest real time for one answer of a controller."""
+    return controller.answer_limit_picoseconds / PICOSECONDS_PER_SECOND
 
 
 def _controller_place(scenario: Scenario, at: int, option: str | None) -> tuple[KeyPath, str | None]:
@@ -225,6 +259,8 @@ def _stream_setup(planned: PlannedStream, available_inputs: int) -> StreamSetup:
         graph=planned.checkpoint.graph,
         costs=planned.costs,
         controller=build_controller(planned.controller.name, planned.controller.options),
+        safe=planned.safe,
+        answer_limit_seconds=answer_limit_seconds(planned.controller),
         arrivals=build_arrivals(stream.arrivals),
         link_outages=build_outages(stream.link_outages),
         inputs_per_frame=stream.inputs_per_frame,
@@ -271,12 +307,17 @@ def _with_assignments(
 
 
 def _with_assignment(controller: Controller, path: Path, graph: LayerGraph) -> Controller:
-    options = controller.options
-    if not isinstance(file := options.get("assignment"), str):
-        return controller
+    changes = {
+        field: {**options, "assignment": _assignment(options["assignment"], path, graph)}
+        for field in ("options", "safe")
+        if isinstance((options := getattr(controller, field) or {}).get("assignment"), str)
+    }
+    return controller.model_copy(update=changes) if changes else controller
+
+
+def _assignment(file: str, path: Path, graph: LayerGraph) -> dict[str, tuple[int, int]]:
     assignment = load_assignment(Path(_beside(file, path)), graph.layers, network=graph.network)
-    content = {site: tuple(widths) for site, widths in assignment.items()}
-    return controller.model_copy(update={"options": {**options, "assignment": content}})
+    return {site: (widths.weight, widths.activation) for site, widths in assignment.items()}
 
 
 def _spelled(scenario: Scenario, option: str | None) -> str:

@@ -115,4 +115,4 @@ def _is_done(folder: Path, run_id: str) -> bool:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return summary.get("run_id") == run_id and not summary.get("interrupted", False)
+    return summary.get("run_id") == run_id and not summary.keys() & {"interrupted", "failed"}

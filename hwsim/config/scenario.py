@@ -33,10 +33,27 @@ from hwsim.errors import ConfigurationError
 
 
 class Controller(Section):
-    """Who decides at run time; every stream has one of its own, built from this."""
+    """Who decides at run time; every stream has one of its own, built from this.
+
+    Attributes:
+        name: One that comes with hwsim or with an installed package. (Classes are named ``module:Class`` on the command
+            line alone: reading a file runs no code that the file names.)
+        options: Its options.
+        safe: Widths that take its place if it fails, as options of ``static``; without them the run ends there.
+        answer_limit_picoseconds: Longest real time for one answer.
+    """
 
     name: Text
     options: Mapping[str, Any] = {}
+    safe: Mapping[str, Any] | None = None
+    answer_limit_picoseconds: PositivePicoseconds = written("10 s")
+
+    def contradictions(self) -> Iterator[Problem]:
+        """Yield a class where a name is expected."""
+        if ":" in self.name:
+            yield Problem(
+                ("name",), f"{self.name!r} is a class: give it with --controller, or let its package register a name"
+            )
 
 
 class Stream(Section):

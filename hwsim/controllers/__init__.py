@@ -9,10 +9,11 @@ from pydantic import ValidationError
 
 from bitmixer.documents.source import parse
 from bitmixer.errors import did_you_mean
+from hwsim.controllers import plug_ins
 from hwsim.controllers.base import Controller
 from hwsim.controllers.hysteresis import Hysteresis, HysteresisOptions
 from hwsim.controllers.static import Static, StaticOptions
-from hwsim.errors import ConfigurationError
+from hwsim.errors import ConfigurationError, ControllerError
 
 
 class Registered(NamedTuple):
@@ -32,11 +33,26 @@ CONTROLLERS = {
 def build_controller(name: str, options: Mapping[str, Any]) -> Controller:
     """Return a controller with its options.
 
+    Args:
+        name: One of ours, an installed package's (see ``plug_ins``), or ``module:Class``.
+        options: Its options.
+
     Raises:
         ConfigurationError: Unknown name or option, or a value out of range.
+        ControllerError: A controller of others cannot be made.
     """
+    if ":" in name:
+        return plug_ins.build(name, plug_ins.class_at(name), options)
     if name not in CONTROLLERS:
-        raise ConfigurationError(f"unknown controller {name!r}: {did_you_mean(name, CONTROLLERS)}")
+        others = plug_ins.installed()
+        if name not in others:
+            known = did_you_mean(name, (*CONTROLLERS, *others))
+            raise ConfigurationError(f"unknown controller {name!r}: {known}")
+        try:
+            factory = others[name].load()
+        except Exception as error:
+            raise ControllerError(f"controller {name}: {others[name].value} cannot be loaded: {error}") from error
+        return plug_ins.build(name, factory, options)
     registered = CONTROLLERS[name]
     try:
         controller: Controller = registered.build(registered.options.model_validate(dict(options)))
@@ -46,13 +62,15 @@ def build_controller(name: str, options: Mapping[str, Any]) -> Controller:
 
 
 def parse_controller(text: str) -> tuple[str, dict[str, Any]]:
-    """Read ``NAME`` or ``NAME:option=value:option=value``; values are YAML.
+    """Read ``NAME`` or ``NAME:option=value:option=value``, where NAME may be ``module:Class``; values are YAML.
 
     Raises:
         ConfigurationError: A part is not ``option=value``.
         DocumentError: A value is not YAML.
     """
     name, *parts = text.split(":")
+    if parts and parts[0].isidentifier():
+        name = f"{name}:{parts.pop(0)}"
     options = {}
     for part in parts:
         option, equals, value = part.partition("=")

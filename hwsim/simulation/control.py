@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Generator
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import simpy
 
-from bitmixer.errors import did_you_mean
-from hwsim.controllers.base import Controller, Decision, DeviceView, NetworkView, Observation, Wake
+from hwsim.controllers.base import Decision, DeviceView, NetworkView, Observation, Wake
+from hwsim.controllers.guard import Guard
 from hwsim.device import Device
-from hwsim.errors import InvariantError
+from hwsim.errors import ControllerError
 from hwsim.plant.plant import Plant
 from hwsim.plant.sensors import SensorChannel
 from hwsim.simulation.clock import Clock
@@ -34,17 +35,18 @@ class ControlLoop:
 
     Attributes:
         asked: Times that the controller was asked.
+        failures: What it did wrong, where the safe widths took its place.
         closed: Set when no more work comes: the controller is not asked any more.
         asleep: Set while the device is off: nobody is there to be asked, and no decision takes effect.
     """
 
     def __init__(
-        self, environment: simpy.Environment, controller: Controller, device: Device, network: NetworkView,
+        self, environment: simpy.Environment, controller: Guard, device: Device, network: NetworkView,
         lane: Lane, clock: Clock, plant: Plant, announcer: Announcer, *,
         die_sensor: SensorChannel, read_free_bandwidth: Callable[[], float | None],
         read_state_of_charge: Callable[[], float | None],
         confidences: Callable[[], tuple[float, ...]],
-        generator: np.random.Generator,
+        generator: np.random.Generator, safe: Decision | None,
     ) -> None:  # fmt: skip
         self._environment = environment
         self._controller = controller
@@ -59,14 +61,12 @@ class ControlLoop:
         self._read_state_of_charge = read_state_of_charge
         self._confidences = confidences
         self._generator = generator
+        self._safe = safe
         self._starts = 0
         self.asked = 0
+        self.failures: list[str] = []
         self.closed = False
         self.start()
-        if unknown := controller.wakes_on - set(get_args(Wake)):
-            raise InvariantError(f"{self._name}: wakes on {', '.join(sorted(unknown))}; expected {get_args(Wake)}")
-        if "tick" in controller.wakes_on and controller.tick_picoseconds <= 0:
-            raise InvariantError(f"{self._name}: ticks every {controller.tick_picoseconds} ps; expected above 0")
         if "frame" in controller.wakes_on:
             lane.before_frame = lambda: self._ask("frame")
         if "layer" in controller.wakes_on:
@@ -76,22 +76,17 @@ class ControlLoop:
 
     def start(self) -> None:
         """Begin anew: with the run, and with the device after it was off; decisions on their way are lost."""
-        first, self._state = self._controller.init(device_view(self._device), self._network)
-        self._check(first)
-        missing = [layer.name for layer in self._network.graph.layers if layer.name not in first.widths]
-        if missing:
-            raise InvariantError(f"{self._name}: its first decision gives no widths for {', '.join(missing)}")
         self._starts += 1
-        self.asleep = False
+        self.asleep = self._failed = False
+        try:
+            first, self._state = self._controller.init(device_view(self._device), self._network)
+        except ControllerError as error:
+            first = self._fall_back(error)
         now = int(self._environment.now)
         self._lane.wanted = [first.widths[layer.name] for layer in self._network.graph.layers]
         if first.frequency_hertz is not None:
             self._clock.request(first.frequency_hertz, now, stream=self._lane.number)
         self._announce(first, now, ())
-
-    @property
-    def _name(self) -> str:
-        return f"controller {type(self._controller).__name__}"
 
     def _ticks(self) -> Generator[simpy.Event, Any, None]:
         while True:
@@ -100,6 +95,8 @@ class ControlLoop:
                 self._ask("tick")
 
     def _ask(self, wake: Wake) -> None:
+        if self._failed:
+            return
         now = int(self._environment.now)
         lane = self._lane
         observation = Observation(
@@ -119,14 +116,30 @@ class ControlLoop:
             state_of_charge=self._read_state_of_charge(),
             stream=lane.name,
         )
-        decision, self._state = self._controller.decide(observation, self._state, self._generator)
+        try:
+            decision, self._state = self._controller.decide(
+                observation, self._state, self._generator, self._network.graph
+            )
+        except ControllerError as error:
+            decision = self._fall_back(error)
         self.asked += 1
         self._plant.record_energy(self._device.decision.column, self._device.decision.energy_joules)
         if decision is not None:
-            self._check(decision)
             effect = self._environment.timeout(self._device.decision.time_picoseconds)
             starts = self._starts
             effect.callbacks.append(lambda _: self._carry_out(decision, now, starts))
+
+    def _fall_back(self, error: ControllerError) -> Decision:
+        """Return the safe widths, which hold until the device starts anew.
+
+        Raises:
+            ControllerError: There are none.
+        """
+        if self._safe is None:
+            raise error
+        self._failed = True
+        self.failures.append(str(error))
+        return dataclasses.replace(self._safe, reason=f"safe widths: {error}")
 
     def _carry_out(self, decision: Decision, asked_picoseconds: int, starts: int) -> None:
         if self.asleep or starts != self._starts:
@@ -154,15 +167,3 @@ class ControlLoop:
         )
         for tell in self._announcer.decision_taken:
             tell(event)
-
-    def _check(self, decision: Decision) -> None:
-        """Refuse widths and clocks that do not exist, by the controller's name."""
-        graph = self._network.graph
-        for site, widths in decision.widths.items():
-            if site not in graph.index:
-                raise InvariantError(f"{self._name}: unknown site {site!r}: {did_you_mean(site, graph.index)}")
-            if widths not in graph[site].allowed:
-                allowed = ", ".join(map(str, graph[site].allowed))
-                raise InvariantError(f"{self._name}: site {site!r} cannot run at {widths}; it allows {allowed}")
-        if decision.frequency_hertz is not None and decision.frequency_hertz <= 0:
-            raise InvariantError(f"{self._name}: requests {decision.frequency_hertz} Hz; expected above 0")

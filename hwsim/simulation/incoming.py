@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitmixer.graph import LayerGraph
-from hwsim.controllers.base import Controller
+from hwsim.controllers.base import Controller, Decision
 from hwsim.cost import CostTable
 from hwsim.plant.sensor_faults import FailureTimes
 from hwsim.simulation.arrivals import Arrivals, over_link
@@ -27,6 +27,8 @@ class StreamSetup:
         graph: The network.
         costs: Its cost table on the device, for ``inputs_per_frame``.
         controller: Who decides for its frames.
+        safe: Widths that take its place if it fails; ``None``: the run ends then.
+        answer_limit_seconds: Longest real time for one of its answers.
         arrivals: When frames come, or are sent.
         link_outages: When the network between is down; ``None``: nothing lies between.
         inputs_per_frame: Inputs in each frame.
@@ -44,6 +46,8 @@ class StreamSetup:
     inputs_per_frame: int
     available_inputs: int
     deadline_picoseconds: int
+    safe: Decision | None = None
+    answer_limit_seconds: float = 10.0
 
 
 def frames(streams: Sequence[StreamSetup], duration_picoseconds: int, seed: int) -> Iterator[Frame]:

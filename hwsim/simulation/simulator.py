@@ -10,6 +10,7 @@ import numpy as np
 import simpy
 
 from hwsim.controllers.base import NetworkView
+from hwsim.controllers.guard import Guard
 from hwsim.device import Device
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.bandwidth import SharedDram
@@ -100,6 +101,7 @@ class Simulator:
 
     Attributes:
         plant: The device's physics; its ledgers are checked at the end.
+        controls: The loop around each stream's controller.
     """
 
     def __init__(self, setup: Setup, observers: Sequence[Observer], values: Sequence[Values] = ()) -> None:
@@ -150,15 +152,15 @@ class Simulator:
             sample_picoseconds=device.sensor.period_picoseconds,
             read_die_celsius=lambda: self._sensor.read(int(self._environment.now)),
         )  # fmt: skip
-        self._controls = [
+        self.controls = [
             ControlLoop(
-                self._environment, stream.controller, device, NetworkView(graph=stream.graph, costs=stream.costs),
-                lane, self._clock, self.plant, self._announcer,
+                self._environment, Guard(stream.controller, limit_seconds=stream.answer_limit_seconds), device,
+                NetworkView(graph=stream.graph, costs=stream.costs), lane, self._clock, self.plant, self._announcer,
                 die_sensor=self._reported,
                 read_free_bandwidth=lambda: None if counter is None else counter.reading,
                 read_state_of_charge=lambda: None if self._supply is None else self._supply.reading,
                 confidences=each.confidences,
-                generator=source(setup.seed, "controller", setup.streams, lane.number),
+                generator=source(setup.seed, "controller", setup.streams, lane.number), safe=stream.safe,
             )
             for stream, lane, each in zip(setup.streams, self._lanes, values, strict=True)
         ]  # fmt: skip
@@ -185,7 +187,7 @@ class Simulator:
             self._environment.run(until=self._arrived)
         while not self._accelerator.idle:
             self._environment.step()
-        for control in self._controls:
+        for control in self.controls:
             control.closed = True
         # Idle on to a full period of telemetry, so that the last decision's energy has a time to be spent in.
         period = self._setup.telemetry_picoseconds
@@ -224,7 +226,7 @@ class Simulator:
         self._accelerator.power_off()
         self._clock.restart(int(self._environment.now))
         self._throttle.asleep = True
-        for control in self._controls:
+        for control in self.controls:
             control.asleep = True
 
     def _got_power(self) -> None:
@@ -234,7 +236,7 @@ class Simulator:
     def _came_up(self) -> None:
         self._accelerator.power_on()
         self._throttle.start()
-        for control in self._controls:
+        for control in self.controls:
             control.start()
 
     def _faults(self, *reached: str) -> list[FaultState]:
@@ -264,7 +266,7 @@ class Simulator:
     def _sample_telemetry(self) -> None:
         self._synchronise()
         now, interval, activity = int(self._environment.now), self._interval, self._activity
-        asked = sum(control.asked for control in self._controls)
+        asked = sum(control.asked for control in self.controls)
         seconds, share_seconds = interval.seconds, self._bandwidth.share_picoseconds / PICOSECONDS_PER_SECOND
         event = TelemetrySampled(
             time_picoseconds=now,

@@ -163,7 +163,7 @@ def test_the_first_decision_must_name_every_site(simulate: Any, scripted: Any, g
 
 @pytest.mark.parametrize(
     ("wakes_on", "period", "message"),
-    [({"tock"}, 1, "wakes on tock"), ({"tick"}, 0, "ticks every 0 ps"), ({"tick"}, -1, "ticks every -1 ps")],
+    [({"tock"}, 1, "has 'tock'"), ({"tick"}, 0, "tick_picoseconds is 0"), ({"tick"}, -1, "tick_picoseconds is -1")],
 )
 def test_it_must_be_woken_at_times_that_exist(
     simulate: Any, scripted: Any, wakes_on: set[str], period: int, message: str

@@ -1,0 +1,150 @@
+"""Asks a controller within bounds: what it raises, how long it thinks and what it wants is checked under its name."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from numbers import Integral
+from types import FrameType
+from typing import Any, get_args
+
+import numpy as np
+
+from bitmixer.errors import BitmixerError, did_you_mean
+from bitmixer.graph import LayerGraph
+from hwsim.controllers.base import Controller, Decision, DeviceView, NetworkView, Observation, Wake
+from hwsim.errors import ControllerError, HwsimError
+
+
+class Guard:
+    """A controller as the device sees it: it answers in time and with what exists, or fails under its name.
+
+    Args:
+        controller: The controller.
+        limit_seconds: Longest real time for one answer. In a process's main thread an answer that takes longer is
+            cut off (between two steps of Python: a loop within compiled code is only noticed once it returns);
+            elsewhere it is refused when it comes.
+    """
+
+    def __init__(self, controller: Controller, *, limit_seconds: float) -> None:
+        self._controller = controller
+        self._limit_seconds = limit_seconds
+        self.name = f"controller {type(controller).__name__}"
+        self.wakes_on: frozenset[Wake] = frozenset(self._attribute("wakes_on"))
+        self.needs_outputs = bool(self._attribute("needs_outputs"))
+        if unknown := self.wakes_on - set(get_args(Wake)):
+            known = ", ".join(get_args(Wake))
+            raise ControllerError(f"{self.name}: wakes_on has {', '.join(map(repr, unknown))}; expected {known}")
+        self.tick_picoseconds = 0
+        if "tick" in self.wakes_on:
+            self.tick_picoseconds = self._attribute("tick_picoseconds")
+            if not (isinstance(self.tick_picoseconds, int) and self.tick_picoseconds > 0):
+                raise ControllerError(
+                    f"{self.name}: tick_picoseconds is {self.tick_picoseconds!r}; expected a whole number above 0"
+                )
+
+    def init(self, device: DeviceView, network: NetworkView) -> tuple[Decision, Any]:
+        """Return the checked widths to start with, of all sites, and the first state.
+
+        Raises:
+            ControllerError: It fails.
+            ConfigurationError: It refuses this device or network.
+        """
+        ask = partial(self._controller.init, device, network)
+        first, state = self._answer("init", ask, may_refuse=True)
+        if first is None:
+            raise ControllerError(f"{self.name}: init returned no decision; expected widths for every site")
+        self._check(first, network.graph)
+        if missing := [layer.name for layer in network.graph.layers if layer.name not in first.widths]:
+            raise ControllerError(f"{self.name}: its first decision gives no widths for {', '.join(missing)}")
+        return first, state
+
+    def decide(
+        self, observation: Observation, state: Any, generator: np.random.Generator, graph: LayerGraph
+    ) -> tuple[Decision | None, Any]:
+        """Return a checked decision, or none, and the next state.
+
+        Raises:
+            ControllerError: It fails.
+        """
+        decision, after = self._answer(
+            f"decide at {observation.time_picoseconds / 1e12:.6f} s, frame {observation.frame}",
+            partial(self._controller.decide, observation, state, generator),
+        )
+        if decision is not None:
+            self._check(decision, graph)
+        return decision, after
+
+    def _attribute(self, name: str) -> Any:
+        try:
+            return getattr(self._controller, name)
+        except AttributeError:
+            raise ControllerError(f"{self.name}: has no attribute {name}; see hwsim.controllers.base") from None
+
+    def _answer(
+        self, question: str, ask: Callable[[], Any], *, may_refuse: bool = False
+    ) -> tuple[Decision | None, Any]:
+        """Return what it answers, whatever else it does being an error under its name."""
+        began = time.perf_counter()
+        try:
+            with _time_limit(self._limit_seconds):
+                answer = ask()
+        except _TookTooLongError:
+            raise self._too_long(question) from None
+        except Exception as error:
+            if may_refuse and isinstance(error, HwsimError | BitmixerError):
+                raise
+            raise ControllerError(f"{self.name}: {question}: raised {type(error).__name__}: {error}") from error
+        if time.perf_counter() - began > self._limit_seconds:
+            raise self._too_long(question)
+        if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Decision | None)):
+            raise ControllerError(f"{self.name}: {question}: returned {answer!r}; expected (Decision or None, state)")
+        return answer
+
+    def _too_long(self, question: str) -> ControllerError:
+        return ControllerError(f"{self.name}: {question}: gave no answer within {self._limit_seconds:g} s of real time")
+
+    def _check(self, decision: Decision, graph: LayerGraph) -> None:
+        """Refuse widths and clocks that do not exist."""
+        if not isinstance(decision.widths, Mapping):
+            raise ControllerError(f"{self.name}: widths are {decision.widths!r}; expected a mapping site -> BitWidths")
+        for site, widths in decision.widths.items():
+            if site not in graph.index:
+                raise ControllerError(f"{self.name}: unknown site {site!r}: {did_you_mean(str(site), graph.index)}")
+            if not isinstance(widths, tuple) or widths not in graph[site].allowed:
+                allowed = ", ".join(map(str, graph[site].allowed))
+                raise ControllerError(f"{self.name}: site {site!r} cannot run at {widths}; it allows {allowed}")
+        hertz = decision.frequency_hertz
+        if hertz is not None and not (isinstance(hertz, Integral) and hertz > 0):
+            told = "NaN" if isinstance(hertz, float) and math.isnan(hertz) else repr(hertz)
+            raise ControllerError(f"{self.name}: requests {told} Hz; expected a whole number above 0")
+        if not isinstance(decision.reason, str):
+            raise ControllerError(f"{self.name}: its reason is {decision.reason!r}; expected text")
+
+
+class _TookTooLongError(BaseException):
+    """Not an ``Exception``, so that a controller that catches those is cut off, too."""
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Cut off what is within after some real time, where the platform and the thread allow it."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def cut_off(number: int, frame: FrameType | None) -> None:
+        raise _TookTooLongError
+
+    before = signal.signal(signal.SIGALRM, cut_off)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
