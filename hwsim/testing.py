@@ -66,9 +66,7 @@ def observations(
             frame=frame if running else None,
             frame_deadline_picoseconds=now + PICOSECONDS_PER_MILLISECOND * 30 if running else None,
             first_uncommitted=int(random.integers(0, sites + 1)) if running else 0,
-            wanted=tuple(
-                tuple(layer.allowed[int(random.integers(len(layer.allowed)))]) for layer in network.graph.layers
-            ),
+            wanted=tuple(layer.allowed[int(random.integers(len(layer.allowed)))] for layer in network.graph.layers),
             confidences=tuple(random.uniform(0.1, 1.0, int(random.integers(0, 3)))),
             free_bandwidth_share=None if silent else float(random.random()),
             state_of_charge=None if silent else float(random.random()),

@@ -69,7 +69,7 @@ def parse_controller(text: str) -> tuple[str, dict[str, Any]]:
         DocumentError: A value is not YAML.
     """
     name, *parts = text.split(":")
-    if parts and parts[0].isidentifier():
+    if name not in CONTROLLERS and parts and parts[0].isidentifier():
         name = f"{name}:{parts.pop(0)}"
     options = {}
     for part in parts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,21 @@ class TestOurs(ControllerConformance):
 
     def make(self) -> Controller:
         return build_controller(self.name, {})
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = re.findall(r"```python\n(.*?)```", (DOCS / "controllers.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+class TestTheDocumentedOne(ControllerConformance):
+    """The controller that docs/controllers.md shows, which takes less than 30 lines."""
+
+    def make(self) -> Controller:
+        names: dict[str, Any] = {}
+        exec(EXAMPLES[0], names)
+        assert len(EXAMPLES[0].splitlines()) < 30
+        controller: Controller = names["Calm"](hot_celsius=70.0)
+        return controller
 
 
 class _Forgetful:
