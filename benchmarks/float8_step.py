@@ -24,7 +24,7 @@ from bitmixer.training.arithmetic import Arithmetic
 from bitmixer.training.float8 import Float8Arithmetic
 from bitmixer.training.float8_settings import Float8
 from bitmixer.training.optimizer import build_optimizer
-from bitmixer.training.ranks import Ranks
+from bitmixer.training.ranks import ALONE
 from bitmixer.training.recipe import Stage, Training
 
 BATCH = 128
@@ -48,9 +48,8 @@ class Trainee:
         self.network = network.to(memory_format=torch.channels_last).train()
         self.inputs = torch.rand(BATCH, 3, 32, 32).to(memory_format=torch.channels_last)
         self.labels = torch.randint(0, 10, (BATCH,))
-        ranks = Ranks(rank=0, count=1, device=torch.device("cpu"))
         self.arithmetic = (
-            Arithmetic() if settings is None else Float8Arithmetic(self.network, settings, seed=0, ranks=ranks)
+            Arithmetic() if settings is None else Float8Arithmetic(self.network, settings, seed=0, ranks=ALONE)
         )
         self.arithmetic.begin_epoch(0)
         self.optimizer = build_optimizer(self.network, TRAINING, STAGE)

@@ -235,6 +235,13 @@ def cost(
             "--inputs test inputs of this set, instead of pricing its bound."
         ),
     ] = None,
+    training: Annotated[
+        str | None,
+        typer.Option(
+            help="With --network: price a training step of --inputs inputs in these floats: e5m2, e4m3, hybrid or "
+            "float16."
+        ),
+    ] = None,
     data_root: DataRoot = None,
     profile: Annotated[
         str | None,
@@ -249,14 +256,27 @@ def cost(
     total: Annotated[bool, typer.Option("--total", help="Add a last row: the sums over all layers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the energy of each action.")] = False,
 ) -> None:
-    """Print cycles, traffic, energy, utilisation and seconds per layer as CSV; with --data the cycles of inputs."""
+    """Print cycles, traffic, energy, utilisation and seconds per layer as CSV; with --data the cycles of inputs.
+
+    With --training, a row per layer and product of a training step.
+    """
     use_data_root(data_root)
     from hwsim.pricing import Widths, borrowed, price
 
     widths = Widths(bits=bits, all_widths=all_widths, assignment=assignment)
     if total and all_widths:
         raise ConfigurationError("hwsim cost: --total sums the layers of one assignment: leave --all-widths out")
-    if data is not None:
+    if training is not None:
+        from hwsim.training_pricing import price_training
+
+        others = {"--layers": layers is not None, "--data": data is not None, **dict.fromkeys(widths.options, True)}
+        if network is None or any(others.values()):
+            wrong = next((option for option, is_given in others.items() if is_given), "no --network")
+            raise ConfigurationError(f"hwsim cost: --training goes with --network alone: {wrong} was given")
+        priced = price_training(
+            array, network=network, training=training, inputs=inputs, profile=profile, sets=sets or ()
+        )
+    elif data is not None:
         from hwsim.value_pricing import count_values
 
         if network is None or layers is not None:

@@ -61,6 +61,7 @@ HEAVY = "sorted({'torch', 'matplotlib', 'pandas'} & set(sys.modules))"
         ["run", "--help"],
         ["validate", "thermal_throttle", "bismo_pynq_z1"],
         ["cost", "--network", "resnet18"],
+        ["cost", "--network", "resnet18", "--training", "e5m2"],
         ["cost", "--array", "bitfusion", "--network", "resnet18"],
         ["profiles", "show", "bismo_pynq_z1"],
         ["controllers"],

@@ -24,7 +24,7 @@ from bitmixer.networks.checkpoint import Checkpoint, NetworkForm, original_of, s
 from bitmixer.output_files import make_folder
 from bitmixer.training.identity import identity_of, identity_of_all
 from bitmixer.training.phase import Phase, Progress
-from bitmixer.training.ranks import Ranks, joined
+from bitmixer.training.ranks import ALONE, Ranks, joined
 from bitmixer.training.recalibration import recalibrate_norms
 from bitmixer.training.recipe import Distillation, Recipe, Training
 from bitmixer.training.scheme_search import Found, find_scheme, stages_up_to_planes
@@ -71,14 +71,7 @@ def train(
     images = load_image_set(recipe.data)
     form = _form(recipe, images)
     with joined(device) as ranks:
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(recipe.seed)
-            original = _placed(original_of(form), ranks)
-        float_part = recipe.model_copy(update={"stages": recipe.float_stages, "distillation": NO_TEACHER})
-        identity = identity_of(float_part, FLOAT_FIELDS)
-        history = _phase(original, images, float_part, folder / FLOAT_STATE, identity, ranks).run(
-            epochs_before=0, progress=progress
-        )
+        original, history = train_float(recipe, images, folder, ranks=ranks, progress=progress)
         scheme = None
         if recipe.sparsity is None:
             network = _placed(twin_of(original, form), ranks)
@@ -98,6 +91,39 @@ def train(
         if not ranks.is_first:
             return None
     return _finish(recipe, recipe_text, folder, network, form=form, images=images, history=history, scheme=scheme)
+
+
+def train_float(
+    recipe: Recipe,
+    images: ImageSet,
+    folder: Path,
+    *,
+    ranks: Ranks | None = None,
+    progress: Progress = lambda row: None,
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """Make a recipe's network and train its float stage, if it has one; return both it and the history.
+
+    Interrupted at any time, it goes on from the last whole epoch when called again, to the same bits.
+
+    Args:
+        recipe: What to train; of its stages, the one named ``float`` counts.
+        images: The images of ``recipe.data``.
+        folder: Where the training state goes.
+        ranks: This process among all that train together; alone on the CPU if not given.
+        progress: Called after every epoch with its row.
+
+    Raises:
+        TrainingError: A batch is larger than the data, or the loss is no longer a number.
+        CheckpointError: The state in ``folder`` is damaged or belongs to another recipe.
+    """
+    make_folder(folder)
+    place = ranks or ALONE
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(recipe.seed)
+        original: nn.Module = _placed(original_of(_form(recipe, images)), place)
+    part = recipe.model_copy(update={"stages": recipe.float_stages, "distillation": NO_TEACHER})
+    phase = _phase(original, images, part, folder / FLOAT_STATE, identity_of(part, FLOAT_FIELDS), place)
+    return original, phase.run(epochs_before=0, progress=progress)
 
 
 def fit(
@@ -146,7 +172,7 @@ def fit(
         raise TrainingError(f"{type(network).__name__} is not meta-quantized: give what bitmixer.convert returns")
     folder = Path(folder)
     make_folder(folder)
-    place = ranks or Ranks(rank=0, count=1, device=torch.device("cpu"))
+    place = ranks or ALONE
     _require_classes(network, images, place)
     part = training.model_copy(update={"stages": training.quantized_stages})
     phase = _phase(network, images, part, folder / STATE, identity or identity_of_all(training, network, images), place)

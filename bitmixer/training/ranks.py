@@ -58,6 +58,10 @@ class Ranks:
             tensor.copy_(mean.view_as(tensor))
 
 
+ALONE = Ranks(rank=0, count=1, device=torch.device("cpu"))
+"""The one process of a training on the CPU."""
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Ranks]:
     """Yield this process's place: alone, or among those that ``torchrun`` started.

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bitmixer.bitwidths import BitWidths
 from bitmixer.data import ImageSet
 from bitmixer.errors import TrainingError
@@ -21,7 +19,7 @@ from bitmixer.training.csq import PlaneSelection
 from bitmixer.training.expansion import collapse, expand, scheme_of, starting_scheme
 from bitmixer.training.identity import identity_of_all
 from bitmixer.training.phase import Phase, Progress
-from bitmixer.training.ranks import Ranks
+from bitmixer.training.ranks import ALONE, Ranks
 from bitmixer.training.recipe import BitSparsity, Sparsity, Stage, Training
 from bitmixer.training.regularizer import Regularizer
 from bitmixer.training.scheme import PlaneScheme
@@ -88,7 +86,7 @@ def find_scheme(
     phase = Phase(
         network=network, images=images, training=training, stages=stages, file=folder / PLANES_STATE, teacher=None,
         identity=identity or f"{settings!r} {identity_of_all(training, network, images)}",
-        ranks=ranks or Ranks(rank=0, count=1, device=torch.device("cpu")), regularizer=regularizer,
+        ranks=ranks or ALONE, regularizer=regularizer,
     )  # fmt: skip
     history = phase.run(epochs_before=epochs_before, progress=progress)
     regularizer.finish()

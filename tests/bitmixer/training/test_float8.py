@@ -26,11 +26,10 @@ from bitmixer.training.float8_products import LayerProducts, Rounders
 from bitmixer.training.float8_settings import Float8
 from bitmixer.training.loss_scaling import LossScaler
 from bitmixer.training.optimizer import build_optimizer
-from bitmixer.training.ranks import Ranks
+from bitmixer.training.ranks import ALONE
 from bitmixer.training.recipe import Recipe, load_recipe
 from bitmixer.training.state import read_history
 
-ALONE = Ranks(rank=0, count=1, device=torch.device("cpu"))
 CONTENT: dict[str, Any] = {
     "schema_version": 1, "name": "tiny", "architecture": "resnet8", "width": 2, "data": "digits", "bits": [2, 8],
     "seed": 3, "batch_size": 32, "float8": {},
