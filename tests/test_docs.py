@@ -304,3 +304,22 @@ def test_every_arm_of_binary_networks_sees_the_same_images() -> None:
     )
     assert all(len({str(getattr(recipe, key)) for recipe in arms.values()}) == 1 for key in shared)
     assert len({recipe.name for recipe in arms.values()}) == len(arms)
+
+
+def test_the_page_of_eight_bit_floats_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, page = script("results/fp8.py"), sys.modules["fp8_page"]
+    monkeypatch.setattr(page, "PAGE", tmp_path / "fp8.md")
+    monkeypatch.setattr(page, "FIGURE", tmp_path / "fp8.svg")
+    page.write(json.loads(results.TWIN.read_text(encoding="utf-8")))
+    for written, kept in (("fp8.md", "results/fp8.md"), ("fp8.svg", "images/fp8.svg")):
+        assert (tmp_path / written).read_text(encoding="utf-8") == (DOCS / kept).read_text(encoding="utf-8")
+
+
+def test_every_arm_of_eight_bit_floats_sees_the_same_images() -> None:
+    arms = script("results/fp8_arms.py").arms()
+    assert len({arm.folder for arm in arms}) == len(arms) == 16
+    for seed in (1, 2, 3):
+        same = {(arm.recipe.batch_size, str(arm.recipe.augmentation), str(arm.recipe.float_stages))
+                for arm in arms if arm.recipe.seed == seed}  # fmt: skip
+        assert len(same) == 1
+    assert [arm.recipe.float8 is None for arm in arms] == [True, False] * 3 + [False] * 10
