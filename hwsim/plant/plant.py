@@ -3,15 +3,17 @@
 The simulator records what ran; the plant turns it into heat when asked for a later time. All segments
 recorded since are then integrated in one vectorised call, exact for piecewise-constant power.
 
-Leakage makes the equation non-linear, so it is held constant for at most ``LEAKAGE_STEP_PICOSECONDS``, at
-its value for the *mean* temperature of the interval. Taken at the interval's start it would lag by half
-an interval, an error of first order in the step; with the mean the error is of second order (after 4 W
-come on at a die of 0.57 J/K with worst-case leakage: at most 0.05 mK instead of 8 mK). The mean comes
-almost for free: the integral of the rise is needed for the ledger, and depends linearly on the leakage.
+Leakage makes the equation non-linear, so it is held constant for some time (at most ``LEAKAGE_STEP_PICOSECONDS``
+while the draw changes), at its value for the *mean* temperature of the interval. Taken at the interval's start it would
+lag by half an interval, an error of first order in the step; with the mean the error is of second order (after 4 W
+come on at a die of 0.57 J/K with worst-case leakage: at most 0.05 mK instead of 8 mK). The mean comes almost for free:
+the integral of the rise is needed for the ledger, and depends linearly on the leakage.
 
 Parts of a die may follow their power within microseconds. At the end of an interval their leakage is then not its mean,
 which shifts the temperature by the difference times the step response of the leaking node. An interval where that is
 more than ``LEAKAGE_TOLERANCE_KELVIN`` is halved, and so on; docs/thermal.md has the bound on the sum of all errors.
+Where the draw is constant, as while the device is idle, an interval may be longer, as long as the temperature hardly
+moves: then neither error may be more than ``LASTING_TOLERANCE_KELVIN``.
 
 Thermal runaway is told for certain and not too early: the leaking node is so hot that a steady state there would be
 unstable (loop gain of 1 or more, over all paths to ambient), and with the device at rest, in its deepest idle state,
@@ -34,8 +36,12 @@ from hwsim.plant.supply import Supply
 from hwsim.plant.thermal import FloatArray
 
 LEAKAGE_STEP_PICOSECONDS = PICOSECONDS_PER_SECOND // 10
-"""Longest time that leakage is held constant."""
+"""Longest time that leakage is held constant while the draw changes; where it does not, that may be longer."""
+LEAKAGE_STEP_SECONDS = LEAKAGE_STEP_PICOSECONDS / PICOSECONDS_PER_SECOND
 LEAKAGE_TOLERANCE_KELVIN = 1e-3
+"""How far leakage at the end of an interval, instead of its mean, may shift the temperature there."""
+LASTING_TOLERANCE_KELVIN = 1e-4
+"""How far leakage at the mean temperature, instead of its mean, may shift temperatures in the long run."""
 BURNT_CELSIUS = 200.0
 """Where a device that runs away is lost: assumed, above what silicon is rated for (125 to 175 C)."""
 FINEST_STEP_PICOSECONDS = PICOSECONDS_PER_SECOND // 10**6
@@ -72,11 +78,11 @@ class Plant:
         self.mean_power_watts = parameters.constant_powers_watts.copy()
         self.mean_power_watts[parameters.leakage_node] += self.leakage_watts
         self._leakage_node = node = parameters.leakage_node
-        per_watt = parameters.network.steady(np.eye(columns - 1)[node])
+        self._kelvin_per_watt = float(parameters.network.steady(np.eye(columns - 1)[node])[node])
         self._draws = parameters.draws
         self._resting_leakage = parameters.leakage.scaled(float(self._draws[-1, -1]))
-        self._critical_celsius = self._resting_leakage.critical_celsius(float(per_watt[node]))
-        self._burnt_celsius = max(BURNT_CELSIUS, parameters.leakage.critical_celsius(float(per_watt[node])))
+        self._critical_celsius = self._resting_leakage.critical_celsius(self._kelvin_per_watt)
+        self._burnt_celsius = max(BURNT_CELSIUS, parameters.leakage.critical_celsius(self._kelvin_per_watt))
         self._row_count = len(parameters.energy_rows_joules)
         self._energy_rows = parameters.energy_rows_joules
         self._ledger = EnergyLedger()
@@ -178,7 +184,8 @@ class Plant:
 
     def _cuts(self, end_picoseconds: int) -> list[int]:
         """Return when leakage, the ambient's slope or the harvest is to be renewed, and the end."""
-        renewals = range(self.time_picoseconds + LEAKAGE_STEP_PICOSECONDS, end_picoseconds, LEAKAGE_STEP_PICOSECONDS)
+        step = LEAKAGE_STEP_PICOSECONDS if len(self._durations) > 1 else end_picoseconds - self.time_picoseconds
+        renewals = range(self.time_picoseconds + step, end_picoseconds, step)
         knots = self.parameters.ambient.knots_between(self.time_picoseconds, end_picoseconds)
         steps = self.supply.harvest.steps_between(self.time_picoseconds, end_picoseconds) if self.supply else ()
         return [*sorted({*renewals, *knots, *steps}), end_picoseconds]
@@ -213,19 +220,27 @@ class Plant:
         span = (end_picoseconds - start) / PICOSECONDS_PER_SECOND
         start_celsius = ambient.temperature_celsius(start)
         slope = ambient.slope_kelvin_per_second(start)
-        rise, integral = network.advance(self.rise_kelvin, seconds, powers[:, :-1], slope)
+        if len(seconds) == 1:
+            rise, integral = network.advance_constant(self.rise_kelvin, span, powers[0, :-1], slope)
+        else:
+            rise, integral = network.advance(self.rise_kelvin, seconds, powers[:, :-1], slope)
         response, response_integral = self._leakage_response(seconds, leaking, span)
 
         watts = self._leakage_at(start_celsius + float(self.rise_kelvin[node]))
         mean_celsius = start_celsius + slope * span / 2 + float(integral[node]) / span
         mean_per_watt = float(response_integral[node]) / span
         is_fine = end_picoseconds - start <= FINEST_STEP_PICOSECONDS
-        mean_watts = self.parameters.leakage.mean_watts(watts, mean_celsius, mean_per_watt) if watts else 0.0
-        if mean_watts is not None:
-            watts = mean_watts
+        mean_watts = self.parameters.leakage.mean_watts(mean_celsius, mean_per_watt) if watts else 0.0
+        first_watts, watts = watts, watts if mean_watts is None else mean_watts
         risen = rise + watts * response
         end_celsius = start_celsius + slope * span + float(risen[node])
-        if not is_fine and (mean_watts is None or self._is_coarse(watts, end_celsius, float(response[node]))):
+        late_watts = self._leakage_at(min(end_celsius, BURNT_CELSIUS))
+        late_kelvin = abs(late_watts - watts) * float(response[node])
+        is_long = span > LEAKAGE_STEP_SECONDS
+        is_coarse = late_kelvin > (LASTING_TOLERANCE_KELVIN if is_long else LEAKAGE_TOLERANCE_KELVIN) or (
+            is_long and self._is_curved(watts, first_watts, late_watts)
+        )
+        if not is_fine and (mean_watts is None or is_coarse):
             return self._advance_halves(end_picoseconds, seconds, draws, energies)
 
         self.rise_kelvin = risen
@@ -260,9 +275,14 @@ class Plant:
         powers[:, node] = leaking
         return network.advance(np.zeros(len(network.nodes)), seconds, powers)
 
-    def _is_coarse(self, mean_watts: float, end_celsius: float, kelvin_per_watt: float) -> bool:
-        late_watts = self._leakage_at(min(end_celsius, BURNT_CELSIUS)) - mean_watts
-        return abs(late_watts) * kelvin_per_watt > LEAKAGE_TOLERANCE_KELVIN
+    def _is_curved(self, mean_watts: float, *watts: float) -> bool:
+        """Return whether the mean leakage of an interval is far above the leakage at its mean temperature.
+
+        Leakage is an exponential of temperature: spread by the factor 1 + d to both sides, its mean is above by
+        d^2 / 2 of it, and in the end that power warms the node as far as all of its ways to ambient let it.
+        """
+        spread = max(abs(each - mean_watts) for each in watts)
+        return spread**2 * self._kelvin_per_watt > 2 * mean_watts * LASTING_TOLERANCE_KELVIN
 
     def _advance_halves(
         self, end_picoseconds: int, seconds: FloatArray, draws: FloatArray, energies: FloatArray

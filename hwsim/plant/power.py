@@ -21,7 +21,7 @@ RUNAWAY_EXPONENT = 50.0
 """Leakage has grown by e^50: nothing physical is left to simulate."""
 MEAN_LEAKAGE_ROUNDS = 3
 """Each shrinks the error by the loop gain within an interval."""
-MEAN_LEAKAGE_GAIN = 0.1
+MEAN_LEAKAGE_GAIN = 0.03
 """Where that gain is higher, the mean leakage is found by Newton's steps."""
 BALANCE_TOLERANCE = 1e-9
 """Of the energy that entered; the rule for every ledger."""
@@ -91,19 +91,18 @@ class Leakage:
             watts += step
         return watts
 
-    def mean_watts(self, first_watts: float, mean_celsius: float, kelvin_per_watt: float) -> float | None:
+    def mean_watts(self, mean_celsius: float, kelvin_per_watt: float) -> float | None:
         """Return the leakage of an interval: at the node's mean temperature, to which it adds itself.
 
         Args:
-            first_watts: Leakage at the interval's start.
             mean_celsius: The node's mean temperature, had nothing leaked.
             kelvin_per_watt: What each watt adds to it.
 
         Returns:
             ``None`` where no leakage agrees with itself: it runs away within the interval.
         """
-        watts = first_watts
-        if self.slope_per_kelvin * kelvin_per_watt * self.watts_at(mean_celsius) < MEAN_LEAKAGE_GAIN:
+        watts = self.watts_at(mean_celsius)
+        if self.slope_per_kelvin * kelvin_per_watt * watts < MEAN_LEAKAGE_GAIN:
             for _ in range(MEAN_LEAKAGE_ROUNDS):
                 watts = self.watts_at(mean_celsius + kelvin_per_watt * watts)
             return watts

@@ -137,9 +137,20 @@ class Supply:
         to the next step of the harvest; 0 if the cut-off is reached. A device that is off reaches it, too, where more
         charge flows on to the bound well than is harvested.
         """
+        return self._seconds_to_cut_off(self._drain(time_picoseconds, most_watts))
+
+    def seconds_between_looks(self, time_picoseconds: int, most_watts: float) -> float:
+        """Return for how long nobody needs to look whether the device can go on.
+
+        That is until the present harvest has its next step, or longer: as long as the charge lasts without any.
+        """
+        harvesting, step = self.seconds_to_cut_off(time_picoseconds, most_watts), self.seconds_to_step(time_picoseconds)
+        return harvesting if harvesting <= step else max(step, self._seconds_to_cut_off(most_watts))
+
+    def _seconds_to_cut_off(self, drain_watts: float) -> float:
         battery = self.pack.battery
         mark = self.pack.cut_off * battery.available_capacity_joules
-        return battery.seconds_until(self.charge, self._drain(time_picoseconds, most_watts), mark, rising=False)
+        return battery.seconds_until(self.charge, drain_watts, mark, rising=False)
 
     def seconds_to_restart(self, time_picoseconds: int) -> float:
         """Return when a device that draws nothing is connected again, as long as the harvest stays what it is."""

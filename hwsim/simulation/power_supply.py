@@ -11,6 +11,7 @@ import simpy
 
 from hwsim.cost import CostTable
 from hwsim.device import Device
+from hwsim.plant.battery import NEVER_SECONDS
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.power import dynamic_energy_scale
 from hwsim.plant.shutdown import BROWN_OUT
@@ -108,13 +109,14 @@ class PowerSupply:
             now = int(self._environment.now)
             if BROWN_OUT in power.causes:
                 seconds = supply.seconds_to_restart(now)
-                switch = power.switch_on
+                wait, switch = min(seconds, supply.seconds_to_step(now)), power.switch_on
             else:
-                seconds = supply.seconds_to_cut_off(now, self._most_watts if power.is_powered else 0.0)
-                switch = power.switch_off
+                most_watts = self._most_watts if power.is_powered else 0.0
+                seconds = supply.seconds_to_cut_off(now, most_watts)
+                wait, switch = supply.seconds_between_looks(now, most_watts), power.switch_off
             if seconds < RESOLUTION_SECONDS:
                 switch(BROWN_OUT)
-            wait = min(seconds, supply.seconds_to_step(now))
+            wait = min(wait, NEVER_SECONDS)
             yield self._environment.timeout(max(int(wait * PICOSECONDS_PER_SECOND), 1))
 
     def _read_gauge(self) -> Process:

@@ -247,6 +247,30 @@ def test_a_supply_foresees_cut_off_and_restart() -> None:
     assert after.available_joules == pytest.approx(0.3 * 300)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    available=st.floats(16, 300), bound=st.floats(0, 700), most=st.floats(0, 9), sun=st.floats(0, 9),
+    rises=st.booleans(),
+)  # fmt: skip
+def test_between_two_looks_no_battery_is_drawn_down_whatever_is_harvested(
+    available: float, bound: float, most: float, sun: float, rises: bool
+) -> None:
+    points = ((0, 0.0), (1000 * SECOND, sun)) if rises else ((0, sun), (1000 * SECOND, 0.0))
+    supply = Supply(PACK, state_of_charge=0.3, harvest=Harvest(series=PiecewiseLinear(points=points)))
+    supply.charge = Charge(available, bound)
+    wait = supply.seconds_between_looks(0, most)
+    assert wait >= min(supply.seconds_to_cut_off(0, most), 1.0)
+    for second in range(int(min(wait, 1500))):
+        supply.advance(second * SECOND, *steps((1.0, most)))
+        assert supply.charge.available_joules >= 0.05 * 300 - 1e-6
+
+
+def test_a_battery_that_lasts_is_seldom_looked_at() -> None:
+    sunny = Harvest(series=PiecewiseLinear(points=((0, 0.0), (40_000 * SECOND, 5.0))))
+    supply = Supply(PACK, state_of_charge=0.9, harvest=sunny)
+    assert supply.seconds_between_looks(0, 0.5) > 1000
+
+
 @pytest.mark.parametrize(("state", "step", "reading"), [(0.617, 0.01, 0.62), (0.617, 0.0, 0.617), (0.014, 0.05, 0.0)])
 def test_a_gauge_reads_in_steps(state: float, step: float, reading: float) -> None:
     assert Gauge(period_picoseconds=1, step=step).reading(state) == pytest.approx(reading)

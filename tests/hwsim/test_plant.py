@@ -157,6 +157,22 @@ def test_leakage_feedback_is_within_a_tenth_of_a_millikelvin(seconds: float, amb
     plant.check_heat_balance()
 
 
+def test_a_long_rest_may_be_told_at_once() -> None:
+    """After a load, an hour of rest in one segment, or looked at ten times a second: the same to a tenth of a mK."""
+    plants = [Plant(parameters(ambient=Ambient.constant(50.0))) for _ in range(2)]
+    for plant in plants:
+        plant.record(2, 100 * SECOND, share=4.0 * 100 / ROWS[2, DIE])
+        plant.advance_to(100 * SECOND)
+    plants[0].record(0, 3600 * SECOND)
+    plants[0].advance_to(3700 * SECOND)
+    for look in range(1, 36_001):
+        plants[1].record(0, SECOND // 10)
+        plants[1].advance_to(100 * SECOND + look * (SECOND // 10))
+    np.testing.assert_allclose(plants[0].rise_kelvin, plants[1].rise_kelvin, rtol=0, atol=1e-4)
+    assert plants[0].plant_energy_joules == pytest.approx(plants[1].plant_energy_joules, rel=1e-6)
+    plants[0].check_heat_balance()
+
+
 def test_leakage_error_is_of_second_order_in_the_step() -> None:
     expected = reference_celsius(1.6, 4.0, Ambient.constant(50.0))
     errors = []

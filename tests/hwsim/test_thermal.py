@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 
 from hwsim.errors import ConfigurationError
-from hwsim.plant.thermal import FloatArray, ThermalNetwork
+from hwsim.plant.thermal import RELAXATIONS_KEPT, FloatArray, ThermalNetwork
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -81,6 +81,26 @@ def test_heat_is_conserved(seed: int, nodes: int, slope: float) -> None:
     lost = network.ambient_conductances_watts_per_kelvin @ integral
     put_in = float((durations @ powers).sum())
     assert stored + lost == pytest.approx(put_in, rel=1e-9, abs=1e-9 * abs(slope) * durations.sum())
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, nodes=st.integers(1, 8), slope=st.sampled_from([0.0, 0.01, -0.05]))
+def test_one_segment_alone_is_what_it_is_among_others(seed: int, nodes: int, slope: float) -> None:
+    generator = np.random.default_rng(seed)
+    network = random_network(generator, nodes)
+    rise = generator.uniform(0.0, 40.0, nodes)
+    durations, powers = random_segments(generator, nodes)
+    for duration, power in zip([*durations, *durations], [*powers, *powers], strict=True):  # twice: once remembered
+        expected = network.advance(rise, np.array([duration]), power[None], slope)
+        got = network.advance_constant(rise, float(duration), power, slope)
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_only_so_many_durations_are_remembered() -> None:
+    network = random_network(np.random.default_rng(1), 3)
+    for number in range(2 * RELAXATIONS_KEPT):
+        network.advance_constant(np.ones(3), 0.5 + number, np.ones(3))
+    assert len(network._relaxations) == RELAXATIONS_KEPT
 
 
 @settings(max_examples=40, deadline=None)
