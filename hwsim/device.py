@@ -22,7 +22,7 @@ from hwsim.hotspot.block_model import thermal_network
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.battery import KineticBattery
 from hwsim.plant.operating_points import OperatingPoint, OperatingPoints
-from hwsim.plant.parameters import PlantParameters, RestingDraw
+from hwsim.plant.parameters import CoRunningLoad, PlantParameters, RestingDraw
 from hwsim.plant.power import ELSEWHERE, Leakage, columns_watts
 from hwsim.plant.sensors import Sensor
 from hwsim.plant.shutdown import Restart, Shutdown
@@ -165,7 +165,9 @@ class Device:
             execution=self.execution,
         )
 
-    def plant_parameters(self, costs: Sequence[CostTable], ambient: Ambient) -> PlantParameters:
+    def plant_parameters(
+        self, costs: Sequence[CostTable], ambient: Ambient, loads: tuple[CoRunningLoad, ...] = ()
+    ) -> PlantParameters:
         """Return the physics; row 0 is idle, and those of the cost tables follow, one table after the other."""
         energies = np.vstack([table.node_energy_joules.reshape(table.rows, -1) for table in costs])
         return PlantParameters(
@@ -180,6 +182,7 @@ class Device:
                 )
                 for state in self.idle_states
             ),
+            loads=loads,
         )
 
 

@@ -1,7 +1,8 @@
 """Three ledgers of the energy of a run, four with a battery, from separate state, that must agree.
 
 1. Records: action counts, re-summed from the written layer rows, times the energy table; plus the decisions,
-   changes of clock, constant power and leakage that telemetry holds, less what idle states save, plus what they cost.
+   changes of clock, constant power, other loads and leakage that telemetry holds; less what idle states save, plus
+   what they cost.
 2. Plant: power times time.
 3. Heat: stored in the nodes, gone to ambient (an analytic integral of temperatures), and what warmed no node.
 4. Battery: charge gone from its wells, and what was harvested, less what charging lost.
@@ -131,16 +132,19 @@ def _moved_joules(folder: Path, device: Device) -> float:
 
 
 def _other_joules(folder: Path, device: Device) -> float:
-    """Return constant power, leakage, decisions and changes of the operating point over the run."""
-    columns = ["time_picoseconds", "leakage_watts", "decisions", "clock_changes", "power_state"]
+    """Return constant power, leakage, other loads, decisions and changes of the operating point over the run."""
+    columns = ["time_picoseconds", "leakage_watts", "co_running_watts", "decisions", "clock_changes", "power_state"]
     telemetry = pq.read_table(folder / "telemetry.parquet", columns=columns)
     periods = np.diff(telemetry["time_picoseconds"].to_numpy())
-    leaked = math.fsum(telemetry["leakage_watts"].to_numpy()[1:] * (periods / PICOSECONDS_PER_SECOND))
+    seconds = periods / PICOSECONDS_PER_SECOND
+    leaked, others = (
+        math.fsum(telemetry[name].to_numpy()[1:] * seconds) for name in ("leakage_watts", "co_running_watts")
+    )
     powered = pc.is_in(telemetry["power_state"], value_set=pa.array(POWERED)).to_numpy()[:-1]
     constant = math.fsum(device.constant_powers_watts) * (int(periods[powered].sum()) / PICOSECONDS_PER_SECOND)
     decided = int(telemetry["decisions"].to_numpy().sum()) * device.decision.energy_joules
     changed = int(telemetry["clock_changes"].to_numpy().sum()) * device.transition.energy_joules
-    return math.fsum((constant, leaked, decided, changed))
+    return math.fsum((constant, leaked, others, decided, changed))
 
 
 def _idle_joules(folder: Path, device: Device) -> float:

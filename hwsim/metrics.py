@@ -196,17 +196,23 @@ def _frame_metrics(run: RunTables) -> dict[str, Any]:
 def _device_metrics(run: RunTables) -> dict[str, Any]:
     limits = run.manifest["limits"]
     die = f"{limits['sensor_node']}_celsius"
-    columns = ["time_picoseconds", die, "throttle_cap_hertz", "power_watts", "decisions", "busy_share", "power_state"]
+    columns = [
+        "time_picoseconds", die, "throttle_cap_hertz", "power_watts", "co_running_watts", "decisions", "busy_share",
+        "power_state",
+    ]  # fmt: skip
     telemetry = run.table("telemetry", columns)
     if not len(telemetry):
         raise RecordsError("telemetry.parquet: no rows; expected one per period of telemetry: run it again")
-    time, temperature, cap, power, decisions, busy, state = (numbers(telemetry.column(name)) for name in columns)
+    time, temperature, cap, power, others, decisions, busy, state = (
+        numbers(telemetry.column(name)) for name in columns
+    )
     # Means are over the time before their row; a state such as the cap holds from its row on.
     before = np.diff(time, prepend=0) / PICOSECONDS_PER_SECOND
     after = np.diff(time, append=time[-1]) / PICOSECONDS_PER_SECOND
     simulated = int(time[-1]) / PICOSECONDS_PER_SECOND
     return {
         "energy_joules": float(power @ before),
+        "co_running_joules": float(others @ before),
         "peak_die_temperature_celsius": float(temperature.max()),
         "above_rating_seconds": float(after[temperature > limits["maximum_junction_celsius"]].sum()),
         "throttled_seconds": float(after[cap < limits["maximum_frequency_hertz"]].sum()),

@@ -10,7 +10,7 @@ from pathlib import Path
 from bitmixer.assignment_file import load_assignment
 from bitmixer.data import require_shape
 from bitmixer.documents import KeyPath, read_tree, replace
-from bitmixer.errors import BitmixerError
+from bitmixer.errors import BitmixerError, did_you_mean
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
 from hwsim import provenance
@@ -19,6 +19,7 @@ from hwsim.config.overrides import split_sets
 from hwsim.config.packaged import find
 from hwsim.config.profile import DeviceProfile
 from hwsim.config.scenario import Controller, Scenario, Stream, controller_of, load_scenario, resolved, spelled
+from hwsim.config.thermal import ELSEWHERE
 from hwsim.controllers import build_controller, parse_controller
 from hwsim.controllers.base import Decision, DeviceView, NetworkView
 from hwsim.controllers.guard import Guard
@@ -34,8 +35,9 @@ from hwsim.surroundings import (
     build_ambient,
     build_arrivals,
     build_fault,
-    build_harvest,
+    build_loads,
     build_outages,
+    build_power,
     build_shared_dram,
 )
 
@@ -110,6 +112,7 @@ def plan(
         scenario = scenario.model_copy(update={"controller": chosen})
     device = build_device(profile)
     _check_battery(scenario, device, path, sets)
+    _check_loads(scenario, profile, path, sets)
     with _blaming(path, sets, ("outputs",)):
         if scenario.outputs == "none" and isinstance(device.array, ValueArray) and device.array.reads_activations:
             raise ConfigurationError(
@@ -245,7 +248,8 @@ def simulation_setup(planned: Plan, *available_inputs: int) -> Setup:
         telemetry_picoseconds=scenario.telemetry_period_picoseconds,
         initial_state=scenario.initial_state,
         initial_state_of_charge=scenario.initial_state_of_charge,
-        harvest=build_harvest(scenario.environment.harvest),
+        harvest=build_power(scenario.environment.harvest),
+        loads=build_loads(scenario.environment.co_running_loads, planned.device.thermal_network.nodes),
         seed=scenario.seed,
         faults=tuple(map(build_fault, scenario.faults)),
     )
@@ -283,6 +287,20 @@ def _check_battery(scenario: Scenario, device: Device, path: Path, sets: Sequenc
     with _blaming(path, sets, ("environment", "harvest")):
         if device.battery is None and scenario.environment.harvest is not None:
             raise ConfigurationError(f"{device.name} has no battery to charge: remove this, or give it a battery")
+
+
+def _check_loads(scenario: Scenario, profile: DeviceProfile, path: Path, sets: Sequence[str]) -> None:
+    """Check that what runs beside the accelerator heats what there is.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    known = (*profile.thermal.heatable, ELSEWHERE)
+    for name, load in scenario.environment.co_running_loads.items():
+        with _blaming(path, sets, ("environment", "co_running_loads", name, "heats")):
+            if load.heats not in known:
+                hint = did_you_mean(load.heats, known)
+                raise ConfigurationError(f"{profile.name} has no thermal node {load.heats!r}: {hint}")
 
 
 def _beside(name: str, scenario_path: Path) -> str:

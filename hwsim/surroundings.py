@@ -1,6 +1,8 @@
-"""What a scenario puts around a device, for the simulation: arrivals, ambient, harvest, DRAM traffic, sensor faults."""
+"""What a scenario puts around a device, for the simulation: arrivals, ambient, powers, DRAM traffic, sensor faults."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from hwsim.config import arrivals as arrival_sections
 from hwsim.config import memory_traffic as traffic_sections
@@ -11,42 +13,54 @@ from hwsim.config.units import PICOSECONDS_PER_SECOND
 from hwsim.cost import Memory
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.bandwidth import BackgroundTraffic, OnOffTraffic, SharedDram, SteppedTraffic
-from hwsim.plant.harvest import Harvest
+from hwsim.plant.parameters import CoRunningLoad
+from hwsim.plant.power import ELSEWHERE
+from hwsim.plant.power_series import PowerSeries
 from hwsim.plant.sensor_faults import FOREVER, FailAndRepair, FailureTimes, FailureWindow, SensorFault
 from hwsim.plant.time_series import PiecewiseLinear, Sine, TimeSeries
 from hwsim.simulation import arrivals
 
 AMBIENT_TOLERANCE_KELVIN = 1e-3
 """Largest distance between a sine of ambient temperature and the chords that stand for it."""
-HARVEST_TOLERANCE = 1e-3
-"""The same of harvested power, by the sine's amplitude."""
+POWER_TOLERANCE = 1e-3
+"""The same of a power, by the sine's amplitude."""
 
 _Moving = (
     series_sections.PiecewiseLinear[float]
     | series_sections.Ramp[float]
     | series_sections.Sine[float, float]
-    | series_sections.SeriesFile
+    | series_sections.SeriesFile[float]
 )
 
 
-def build_ambient(section: series_sections.Ambient) -> Ambient:
+def build_ambient(section: series_sections.Temperature) -> Ambient:
     """Return the air around a device."""
-    if isinstance(section, series_sections.ConstantAmbient):
+    if isinstance(section, series_sections.ConstantTemperature):
         return Ambient.constant(section.temperature_celsius)
     return Ambient(series=_series(section, AMBIENT_TOLERANCE_KELVIN))
 
 
-def build_harvest(section: series_sections.Harvest | None) -> Harvest:
-    """Return what charges a device's battery."""
+def build_power(section: series_sections.Power | None) -> PowerSeries:
+    """Return a power over time; none where nothing is said of it."""
     match section:
         case None:
-            return Harvest.constant(0.0)
-        case series_sections.ConstantHarvest():
-            return Harvest.constant(section.power_watts)
+            return PowerSeries.constant(0.0)
+        case series_sections.ConstantPower():
+            return PowerSeries.constant(section.power_watts)
         case series_sections.Sine():
-            return Harvest(series=_series(section, HARVEST_TOLERANCE * section.amplitude or HARVEST_TOLERANCE))
+            return PowerSeries(series=_series(section, POWER_TOLERANCE * section.amplitude or POWER_TOLERANCE))
         case _:
-            return Harvest(series=_series(section, HARVEST_TOLERANCE))
+            return PowerSeries(series=_series(section, POWER_TOLERANCE))
+
+
+def build_loads(
+    sections: Mapping[str, series_sections.CoRunningLoad], nodes: tuple[str, ...]
+) -> tuple[CoRunningLoad, ...]:
+    """Return what else draws power on a device with these thermal nodes."""
+    columns = (*nodes, ELSEWHERE)
+    return tuple(
+        CoRunningLoad(column=columns.index(load.heats), power=build_power(load.power)) for load in sections.values()
+    )
 
 
 def _series(section: _Moving, tolerance: float) -> TimeSeries:

@@ -29,7 +29,7 @@ from hwsim.config.link import Outages
 from hwsim.config.memory_traffic import MemoryTraffic
 from hwsim.config.packaged import packaged_names
 from hwsim.config.scenario import Environment, Queue, Scenario, Stream
-from hwsim.config.time_series import Ambient, Harvest
+from hwsim.config.time_series import Power, Temperature
 from hwsim.records.store import RunFolder
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -227,7 +227,7 @@ def test_every_key_of_a_recipe_is_explained() -> None:
 
 def test_every_key_of_a_scenario_is_explained() -> None:
     page = (DOCS / "scenarios.md").read_text(encoding="utf-8")
-    kinds = [get_args(get_args(union)[0]) for union in (Arrivals, Ambient, Harvest, MemoryTraffic, Outages, Fault)]
+    kinds = [get_args(get_args(union)[0]) for union in (Arrivals, Temperature, Power, MemoryTraffic, Outages, Fault)]
     sections = [
         Scenario,
         Stream,

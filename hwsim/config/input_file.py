@@ -70,6 +70,9 @@ def input_files(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, In
         case Section():
             for field in type(value).model_fields:
                 yield from input_files(getattr(value, field), (*path, key_of(field)))
+        case Mapping():
+            for key, item in value.items():
+                yield from input_files(item, (*path, key))
         case tuple():
             for position, item in enumerate(value):
                 yield from input_files(item, (*path, position))

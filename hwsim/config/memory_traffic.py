@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bitmixer.documents.section import Problem, Section
-from hwsim.config.quantity import DataRate, Picoseconds, PositiveFraction, PositivePicoseconds, measured
+from hwsim.config.quantity import DataRate, Picoseconds, PositiveFraction, PositivePicoseconds
 from hwsim.config.time_series import SeriesFile
 
 
@@ -64,11 +64,8 @@ class SteppedTraffic(_Shared):
                 yield Problem(("steps", position, 0), "is not later than the step before it: sort the steps by time")
 
 
-class TrafficFile(SeriesFile, _Shared):
+class TrafficFile(SeriesFile[DataRate], _Shared):
     """Traffic whose rate a file tells; it keeps a row's until the next."""
-
-    measure = measured(DataRate)
-    kind: Literal["file"]
 
     @property
     def steps(self) -> tuple[tuple[int, float], ...]:

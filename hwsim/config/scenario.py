@@ -28,7 +28,7 @@ from hwsim.config.quantity import (
     Whole,
     written,
 )
-from hwsim.config.time_series import Ambient, Harvest
+from hwsim.config.time_series import CoRunningLoad, Power, Temperature
 from hwsim.errors import ConfigurationError
 
 
@@ -95,11 +95,19 @@ class Queue(Section):
 
 
 class Environment(Section):
-    """What surrounds the device, and what else uses its DRAM; ``harvest`` charges its battery."""
+    """What surrounds the device, and what else it has to do.
 
-    ambient: Ambient
+    Attributes:
+        ambient: Temperature of the air.
+        memory_traffic: What else uses its DRAM.
+        harvest: What charges its battery.
+        co_running_loads: What else draws power, and where that becomes heat; by names of one's own.
+    """
+
+    ambient: Temperature
     memory_traffic: MemoryTraffic | None = None
-    harvest: Harvest | None = None
+    harvest: Power | None = None
+    co_running_loads: Mapping[Text, CoRunningLoad] = {}
 
 
 class Scenario(Section):

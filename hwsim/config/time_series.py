@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import Field
 
@@ -44,7 +44,7 @@ class PiecewiseLinear(Section, Generic[Value]):
     def contradictions(self) -> Iterator[Problem]:
         """Yield points that do not begin at 0 s or go back in time."""
         if not self.points or self.points[0][0] != 0:
-            example = measured(type(self).__pydantic_generic_metadata__["args"][0]).dimension.example
+            example = _measured_by(self).dimension.example
             yield Problem(("points",), f"must begin at 0 s: write the first point as [0 s, {example}]")
         for position, (before, after) in enumerate(pairwise(self.points), start=1):
             if after[0] <= before[0]:
@@ -90,7 +90,7 @@ class Sine(Section, Generic[Value, Difference]):
     peak_picoseconds: Picoseconds
 
 
-class SeriesFile(InputFile):
+class SeriesFile(InputFile, Generic[Value]):
     """A column of a file; straight lines from row to row, and the first and last value outside them.
 
     Attributes:
@@ -98,7 +98,7 @@ class SeriesFile(InputFile):
         start_picoseconds: Time in the file at which the run starts.
     """
 
-    measure: ClassVar[Measured]
+    kind: Literal["file"]
     column: Text
     start_picoseconds: Picoseconds = written("0 s")
 
@@ -128,49 +128,52 @@ class SeriesFile(InputFile):
             yield Problem(("column",), "is the column of times: name the column of values")
 
     def _columns(self) -> Mapping[str, Measured]:
-        return {self.column: self.measure}
+        return {self.column: _measured_by(self)}
 
     def _ties(self) -> bool:
         return False
 
 
-class ConstantAmbient(Section):
-    """Air that keeps its temperature."""
+class ConstantTemperature(Section):
+    """Keeps its temperature."""
 
     kind: Literal["constant"]
     temperature_celsius: Celsius
 
 
-class AmbientFile(SeriesFile):
-    """Air whose temperature a file tells."""
-
-    measure = measured(Celsius)
-    kind: Literal["file"]
-
-
-Ambient = Annotated[
-    ConstantAmbient | PiecewiseLinear[Celsius] | Ramp[Celsius] | Sine[Celsius, Kelvin] | AmbientFile,
-    Field(discriminator="kind"),
-]
-"""Temperature of the air around a device."""
-
-
-class ConstantHarvest(Section):
-    """Power that the surroundings give at all times."""
+class ConstantPower(Section):
+    """Gives or takes the same power at all times."""
 
     kind: Literal["constant"]
     power_watts: Watts
 
 
-class HarvestFile(SeriesFile):
-    """Harvested power that a file tells."""
-
-    measure = measured(Watts)
-    kind: Literal["file"]
-
-
-Harvest = Annotated[
-    ConstantHarvest | PiecewiseLinear[Watts] | Ramp[Watts] | Sine[Watts, Watts] | HarvestFile,
+Temperature = Annotated[
+    ConstantTemperature | PiecewiseLinear[Celsius] | Ramp[Celsius] | Sine[Celsius, Kelvin] | SeriesFile[Celsius],
     Field(discriminator="kind"),
 ]
-"""Power that the surroundings give to a device's battery."""
+"""Temperature over time: of the air around a device."""
+
+Power = Annotated[
+    ConstantPower | PiecewiseLinear[Watts] | Ramp[Watts] | Sine[Watts, Watts] | SeriesFile[Watts],
+    Field(discriminator="kind"),
+]
+"""Power over time: harvested, or drawn by what runs beside the accelerator."""
+
+
+class CoRunningLoad(Section):
+    """What else of the device is at work: the processors of a system on chip, a display.
+
+    Attributes:
+        heats: A thermal node of the profile, or ``elsewhere``.
+        power: What it draws while the device is on.
+    """
+
+    heats: Text
+    power: Power
+
+
+def _measured_by(section: Section) -> Measured:
+    """Return what the values of a series measure: the first argument of its type, or of the one that it extends."""
+    kinds = (base for base in type(section).__mro__ if issubclass(base, Section))
+    return measured(next(args[0] for kind in kinds if (args := kind.__pydantic_generic_metadata__["args"])))

@@ -10,7 +10,21 @@ from bitmixer.errors import did_you_mean
 from hwsim.errors import ConfigurationError
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.power import Leakage
+from hwsim.plant.power_series import PowerSeries
 from hwsim.plant.thermal import FloatArray, ThermalNetwork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoRunningLoad:
+    """What else draws power while the device is on.
+
+    Attributes:
+        column: Where it goes: a node, or elsewhere.
+        power: Over time.
+    """
+
+    column: int
+    power: PowerSeries
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,6 +50,7 @@ class PlantParameters:
         leakage: Static power of one node.
         constant_powers_watts: [n + 1], drawn at all times.
         energy_rows_joules: [rows, n + 1], dynamic energy of one execution of each kind; row 0 is idle, zeros.
+        loads: What else draws power.
         resting: Draw in each idle state, from shallow to deep; each draws no more than the one before.
 
     Raises:
@@ -49,6 +64,7 @@ class PlantParameters:
     constant_powers_watts: FloatArray
     energy_rows_joules: FloatArray
     resting: tuple[RestingDraw, ...] = ()
+    loads: tuple[CoRunningLoad, ...] = ()
 
     def __post_init__(self) -> None:
         columns = len(self.network.nodes) + 1
@@ -79,6 +95,13 @@ class PlantParameters:
         rows += [(*state.constant_powers_watts, state.leakage_share) for state in self.resting]
         return np.array(rows)
 
+    def co_running_watts(self, time_picoseconds: int) -> FloatArray:
+        """Return what else is drawn at a time, by column [n + 1], and until the next step of one of the loads."""
+        watts = np.zeros(len(self.constant_powers_watts))
+        for load in self.loads:
+            watts[load.column] += load.power.watts_at(time_picoseconds)
+        return watts
+
     @property
     def leakage_node(self) -> int:
         """Index of the node that leaks."""
@@ -91,7 +114,7 @@ class PlantParameters:
             ConfigurationError: The idle device has no steady state: its leakage runs away.
         """
         node, draw = self.leakage_node, self.draws[-1]
-        idle = self.network.steady(draw[:-2])
+        idle = self.network.steady(draw[:-2] + self.co_running_watts(0)[:-1])
         per_watt = self.network.steady(np.eye(len(self.network.nodes))[node])
         base_celsius = self.ambient.temperature_celsius(0) + float(idle[node])
         leakage = self.leakage.scaled(float(draw[-1]))

@@ -24,6 +24,7 @@ Such a network is monotone (heat flows from hot to cold), so that from there on 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,8 @@ class Plant:
         time_picoseconds: Up to when everything is integrated.
         rise_kelvin: Rise over ambient of each node [n].
         leakage_watts: Mean leakage over the last call of ``advance_to``.
-        mean_power_watts: Mean power by column [n + 1] over the same time, leakage included.
+        co_running_watts: Mean power of other loads over the same time.
+        mean_power_watts: Mean power by column [n + 1] over the same time, leakage and other loads included.
         supply: Battery and harvest that feed the device; ``None`` on the mains.
         is_powered: Whether constant powers and leakage are drawn.
         runs_away: Whether leakage is so high that all nodes would warm for ever with the device at rest.
@@ -75,7 +77,9 @@ class Plant:
         self.rise_kelvin = np.zeros(columns - 1) if initial_rise_kelvin is None else initial_rise_kelvin.copy()
         self._initial_celsius = self.temperatures_celsius()
         self.leakage_watts = parameters.leakage.watts_at(float(self._initial_celsius[parameters.leakage_node]))
-        self.mean_power_watts = parameters.constant_powers_watts.copy()
+        others = parameters.co_running_watts(0)
+        self.co_running_watts = float(others.sum())
+        self.mean_power_watts = parameters.constant_powers_watts + others
         self.mean_power_watts[parameters.leakage_node] += self.leakage_watts
         self._leakage_node = node = parameters.leakage_node
         self._kelvin_per_watt = float(parameters.network.steady(np.eye(columns - 1)[node])[node])
@@ -175,20 +179,24 @@ class Plant:
             return
         cuts = self._cuts(time_picoseconds)
         energies = np.zeros(len(self.mean_power_watts))
-        leaked = 0.0
+        leaked = others = 0.0
         for end, durations, draws in _intervals(*self._take_segments(), self.time_picoseconds, cuts):
-            leaked += self._advance_interval(end, durations / PICOSECONDS_PER_SECOND, draws, energies)
+            drawn, watts = self._with_loads(draws)
+            others += watts * ((end - self.time_picoseconds) / PICOSECONDS_PER_SECOND)
+            leaked += self._advance_interval(end, durations / PICOSECONDS_PER_SECOND, drawn, energies)
         seconds = span / PICOSECONDS_PER_SECOND
+        self.co_running_watts = others / seconds
         self.leakage_watts = leaked / seconds
         self.mean_power_watts = energies / seconds
 
     def _cuts(self, end_picoseconds: int) -> list[int]:
-        """Return when leakage, the ambient's slope or the harvest is to be renewed, and the end."""
+        """Return when leakage, the ambient's slope or a power is to be renewed, and the end."""
         step = LEAKAGE_STEP_PICOSECONDS if len(self._durations) > 1 else end_picoseconds - self.time_picoseconds
         renewals = range(self.time_picoseconds + step, end_picoseconds, step)
         knots = self.parameters.ambient.knots_between(self.time_picoseconds, end_picoseconds)
-        steps = self.supply.harvest.steps_between(self.time_picoseconds, end_picoseconds) if self.supply else ()
-        return [*sorted({*renewals, *knots, *steps}), end_picoseconds]
+        powers = [*(load.power for load in self.parameters.loads), *((self.supply.harvest,) if self.supply else ())]
+        steps = (power.steps_between(self.time_picoseconds, end_picoseconds) for power in powers)
+        return [*sorted({*renewals, *knots, *chain.from_iterable(steps)}), end_picoseconds]
 
     def _take_segments(self) -> tuple[NDArray[np.int64], FloatArray]:
         """Return and forget the recorded segments: durations [m] in picoseconds, and draws [m, n + 2].
@@ -206,6 +214,13 @@ class Plant:
         self._rows, self._durations, self._shares, self._levels = [], [], [], []
         draws[:, :-1] += energies / (durations / PICOSECONDS_PER_SECOND)[:, None]
         return durations, draws
+
+    def _with_loads(self, draws: FloatArray) -> tuple[FloatArray, float]:
+        """Return draws with those of other loads, up to their next step, and the sum of these in watts."""
+        if not self.parameters.loads or not self.is_powered:
+            return draws, 0.0
+        watts = self.parameters.co_running_watts(self.time_picoseconds)
+        return draws + np.append(watts, 0.0), float(watts.sum())
 
     def _leakage_at(self, celsius: float) -> float:
         return self.parameters.leakage.watts_at(celsius) if self.is_powered and not self.is_burnt else 0.0

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from hwsim.errors import ConfigurationError, InvariantError
 from hwsim.plant.battery import KineticBattery
-from hwsim.plant.harvest import Harvest
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.power import BALANCE_TOLERANCE, ROUNDING_TOLERANCE, RunningSum
+from hwsim.plant.power_series import PowerSeries
 from hwsim.plant.thermal import FloatArray
 
 
@@ -77,7 +77,7 @@ class Supply:
         charge: Now.
     """
 
-    def __init__(self, pack: BatteryPack, *, state_of_charge: float, harvest: Harvest) -> None:
+    def __init__(self, pack: BatteryPack, *, state_of_charge: float, harvest: PowerSeries) -> None:
         if not 0 <= state_of_charge <= 1:
             raise ConfigurationError(f"battery: a state of charge of {state_of_charge}; expected 0 to 1")
         self.pack = pack

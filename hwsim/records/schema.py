@@ -151,6 +151,7 @@ def telemetry_schema(
         ("clock_changes", pa.int32(), "", "changes of the operating point"),
         ("power_watts", pa.float64(), "W", "mean power of the whole device"),
         ("leakage_watts", pa.float64(), "W", "mean leakage"),
+        ("co_running_watts", pa.float64(), "W", "mean power of what runs beside the accelerator"),
         ("decisions", pa.int32(), "", "times the controller was asked"),
         ("busy_share", pa.float64(), "", "share of the time in which the array worked"),
         (QUEUED, pa.int32(), "", "frames waiting"),

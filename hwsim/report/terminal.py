@@ -52,6 +52,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Format]]] = {
     "Energy and heat": {
         "energy_per_input_joules": ("energy per completed input, whole device", _scaled("mJ", 1e3, 3)),
         "energy_joules": ("energy, whole device", _scaled("J")),
+        "co_running_joules": ("of it, what ran beside the accelerator", _scaled("J")),
         "peak_die_temperature_celsius": ("hottest the die got", _scaled("°C", digits=1)),
         "above_rating_seconds": ("time above the die's rated temperature", _scaled("s")),
         "throttled_seconds": ("time at a throttled clock", _scaled("s")),

@@ -121,6 +121,7 @@ class TelemetrySampled(NamedTuple):
     throttle_cap_hertz: int
     power_watts: float
     leakage_watts: float
+    co_running_watts: float
     clock_changes: int
     decisions: int
     busy_share: float

@@ -14,9 +14,10 @@ from hwsim.controllers.guard import Guard
 from hwsim.device import Device
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.bandwidth import SharedDram
-from hwsim.plant.harvest import Harvest
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
+from hwsim.plant.parameters import CoRunningLoad
 from hwsim.plant.plant import Plant
+from hwsim.plant.power_series import PowerSeries
 from hwsim.plant.sensor_faults import FaultState, SensorFault
 from hwsim.plant.sensors import SensorChannel
 from hwsim.plant.supply import Supply
@@ -59,6 +60,7 @@ class Setup:
         faults: What goes wrong with the die's temperature sensor.
         initial_state_of_charge: Of the battery, of 1; only where the device has one.
         harvest: What charges the battery.
+        loads: What else the device feeds.
     """
 
     device: Device
@@ -74,7 +76,8 @@ class Setup:
     seed: int
     faults: tuple[SensorFault, ...] = ()
     initial_state_of_charge: float | None = None
-    harvest: Harvest = Harvest.constant(0.0)  # noqa: RUF009 (frozen)
+    harvest: PowerSeries = PowerSeries.constant(0.0)  # noqa: RUF009 (frozen)
+    loads: tuple[CoRunningLoad, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,7 @@ class Simulator:
         device = setup.device
         self._environment = simpy.Environment(initial_time=0)
         self._announcer = Announcer(observers)
-        parameters = device.plant_parameters([stream.costs for stream in setup.streams], setup.ambient)
+        parameters = device.plant_parameters([stream.costs for stream in setup.streams], setup.ambient, setup.loads)
         rise = parameters.steady_idle_rise() if setup.initial_state == "steady_idle" else None
         supply = None
         if device.battery is not None and setup.initial_state_of_charge is not None:
@@ -144,7 +147,7 @@ class Simulator:
                     moves_tensors=len(setup.streams) > 1,
                 )
                 for stream, each in zip(setup.streams, values, strict=True)
-            ),
+            ) + sum(load.power.highest_watts for load in setup.loads),
             synchronise=self._synchronise,
         )  # fmt: skip
         self._throttle = Throttle(
@@ -262,6 +265,7 @@ class Simulator:
             self._interval.seconds += seconds
             self._interval.energy_joules += float(self.plant.mean_power_watts.sum()) * seconds
             self._interval.leakage_joules += self.plant.leakage_watts * seconds
+            self._interval.co_running_joules += self.plant.co_running_watts * seconds
 
     def _sample_telemetry(self) -> None:
         self._synchronise()
@@ -278,6 +282,7 @@ class Simulator:
             throttle_cap_hertz=self._clock.cap_hertz,
             power_watts=interval.energy_joules / seconds if seconds else 0.0,
             leakage_watts=interval.leakage_joules / seconds if seconds else 0.0,
+            co_running_watts=interval.co_running_joules / seconds if seconds else 0.0,
             clock_changes=self._clock.changes - interval.changes_before,
             decisions=asked - interval.asked_before,
             busy_share=(activity.busy_picoseconds - interval.busy_before) / PICOSECONDS_PER_SECOND / seconds
@@ -309,6 +314,7 @@ class _Interval:
     seconds: float = 0.0
     energy_joules: float = 0.0
     leakage_joules: float = 0.0
+    co_running_joules: float = 0.0
     asked_before: int = 0
     busy_before: int = 0
     changes_before: int = 0

@@ -14,7 +14,7 @@ from scipy.integrate import solve_ivp
 
 from hwsim.errors import ConfigurationError, InvariantError
 from hwsim.plant.battery import Charge, KineticBattery
-from hwsim.plant.harvest import Harvest
+from hwsim.plant.power_series import PowerSeries
 from hwsim.plant.supply import BatteryPack, Gauge, Supply
 from hwsim.plant.thermal import FloatArray
 from hwsim.plant.time_series import PiecewiseLinear, Sine
@@ -37,10 +37,10 @@ def integrated(battery: KineticBattery, charge: Charge, seconds: float, drain_wa
     return Charge(float(done.y[0, -1]), float(done.y[1, -1]))
 
 
-def stepped(*steps: tuple[int, float]) -> Harvest:
+def stepped(*steps: tuple[int, float]) -> PowerSeries:
     """Return a harvest that jumps, within a picosecond, to a power at each time."""
     before = [(time - 1, watts) for (_, watts), (time, _) in itertools.pairwise(steps)]
-    return Harvest(series=PiecewiseLinear(points=tuple(sorted([*steps, *before]))))
+    return PowerSeries(series=PiecewiseLinear(points=tuple(sorted([*steps, *before]))))
 
 
 def steps(*segments: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
@@ -223,7 +223,7 @@ def test_a_supply_feeds_the_load_first_and_keeps_its_account() -> None:
 
 
 def test_a_full_supply_refuses_and_does_not_count_it_as_harvest() -> None:
-    supply = Supply(PACK, state_of_charge=1.0, harvest=Harvest.constant(5.0))
+    supply = Supply(PACK, state_of_charge=1.0, harvest=PowerSeries.constant(5.0))
     supply.advance(0, *steps((10, 2.0)))
     assert (supply.drawn_joules, supply.harvested_joules, supply.lost_joules) == pytest.approx((0, 20, 0))
     supply.check_balance()
@@ -234,7 +234,7 @@ def test_a_supply_foresees_cut_off_and_restart() -> None:
     seconds = supply.seconds_to_cut_off(0, 4.0)
     after, _ = BATTERY.advance(supply.charge, *steps((seconds, 3.0)))
     assert after.available_joules == pytest.approx(0.05 * 300)
-    assert supply.seconds_to_step(0) == 1
+    assert supply.seconds_to_step(0) == pytest.approx(7)
     assert supply.seconds_to_step(13 * SECOND // 2) == pytest.approx(0.5)
     draining = Charge(290.0, 100.0)
     supply.pack, supply.charge = replace(PACK, cut_off=0.95, restart=0.99), draining
@@ -256,7 +256,7 @@ def test_between_two_looks_no_battery_is_drawn_down_whatever_is_harvested(
     available: float, bound: float, most: float, sun: float, rises: bool
 ) -> None:
     points = ((0, 0.0), (1000 * SECOND, sun)) if rises else ((0, sun), (1000 * SECOND, 0.0))
-    supply = Supply(PACK, state_of_charge=0.3, harvest=Harvest(series=PiecewiseLinear(points=points)))
+    supply = Supply(PACK, state_of_charge=0.3, harvest=PowerSeries(series=PiecewiseLinear(points=points)))
     supply.charge = Charge(available, bound)
     wait = supply.seconds_between_looks(0, most)
     assert wait >= min(supply.seconds_to_cut_off(0, most), 1.0)
@@ -266,7 +266,7 @@ def test_between_two_looks_no_battery_is_drawn_down_whatever_is_harvested(
 
 
 def test_a_battery_that_lasts_is_seldom_looked_at() -> None:
-    sunny = Harvest(series=PiecewiseLinear(points=((0, 0.0), (40_000 * SECOND, 5.0))))
+    sunny = PowerSeries(series=PiecewiseLinear(points=((0, 0.0), (40_000 * SECOND, 5.0))))
     supply = Supply(PACK, state_of_charge=0.9, harvest=sunny)
     assert supply.seconds_between_looks(0, 0.5) > 1000
 
@@ -277,15 +277,22 @@ def test_a_gauge_reads_in_steps(state: float, step: float, reading: float) -> No
 
 
 def test_a_harvest_has_its_steps() -> None:
-    harvest = Harvest(series=PiecewiseLinear(points=((0, 1.0), (4 * SECOND, 1.0), (6 * SECOND, 2.0))))
+    harvest = PowerSeries(series=PiecewiseLinear(points=((0, 1.0), (4 * SECOND, 1.0), (6 * SECOND, 2.0))))
     times = (0, 3 * SECOND, 4 * SECOND, 5 * SECOND - 1, 5 * SECOND, 6 * SECOND, 99 * SECOND)
     assert [harvest.watts_at(time) for time in times] == [1, 1, 1.25, 1.25, 1.75, 2, 2]
-    uneven = Harvest(series=PiecewiseLinear(points=((0, 1.0), (SECOND // 2, 1.5), (3 * SECOND, 1.5))))
-    assert [uneven.watts_at(part * SECOND // 4) for part in range(4)] == [1.25, 1.25, 1.5, 1.5]
-    assert uneven.steps_between(0, 2 * SECOND) == [SECOND // 2, SECOND]
-    assert uneven.steps_between(0, SECOND + 1) == [SECOND // 2, SECOND]
-    assert uneven.steps_between(SECOND // 2, SECOND) == []
+    uneven = PowerSeries(series=PiecewiseLinear(points=((0, 1.0), (SECOND // 2, 1.5), (3 * SECOND, 6.5))))
+    assert [uneven.watts_at(part * SECOND // 4) for part in range(4)] == [1.25, 1.25, 2, 2]
+    assert [*uneven.steps_between(0, 2 * SECOND)] == [SECOND // 2, SECOND]
+    assert [*uneven.steps_between(0, SECOND + 1)] == [SECOND // 2, SECOND]
+    assert [*uneven.steps_between(SECOND // 2, SECOND)] == []
     assert [uneven.next_step(time) for time in (0, SECOND // 2, 3 * SECOND // 2)] == [SECOND // 2, SECOND, 2 * SECOND]
+    assert uneven.highest_watts == 6.5
+
+
+def test_a_power_that_does_not_move_needs_no_steps() -> None:
+    harvest = PowerSeries(series=PiecewiseLinear(points=((0, 1.0), (900 * SECOND, 1.0), (901 * SECOND, 2.0))))
+    assert [*harvest.steps_between(0, 3000 * SECOND)] == [900 * SECOND, 901 * SECOND]
+    assert harvest.next_step(1000 * SECOND) > 3000 * SECOND
 
 
 @settings(max_examples=50, deadline=None)
@@ -293,7 +300,7 @@ def test_a_harvest_has_its_steps() -> None:
 def test_a_harvest_gives_what_its_series_holds(gaps: list[int], data: st.DataObject) -> None:
     times = [0, *np.cumsum(gaps).tolist()]
     watts = data.draw(st.lists(st.floats(0, 9), min_size=len(times), max_size=len(times)))
-    harvest = Harvest(series=PiecewiseLinear(points=tuple(zip(times, watts, strict=True))))
+    harvest = PowerSeries(series=PiecewiseLinear(points=tuple(zip(times, watts, strict=True))))
     cuts = [0, *harvest.steps_between(0, times[-1]), times[-1]]
     given = sum(harvest.watts_at(start) * (end - start) for start, end in itertools.pairwise(cuts))
     assert given == pytest.approx(np.trapezoid(watts, times), rel=1e-9, abs=1.0)
@@ -304,7 +311,7 @@ def test_a_harvest_gives_what_its_series_holds(gaps: list[int], data: st.DataObj
 
 def test_a_sun_that_has_set_takes_nothing_back() -> None:
     sine = Sine(mean=0.0, amplitude=2.0, period_picoseconds=40 * SECOND, peak_picoseconds=10 * SECOND, tolerance=1e-3)
-    sun = Harvest(series=sine)
+    sun = PowerSeries(series=sine)
     assert [sun.watts_at(second * SECOND) for second in (21, 30, 39)] == [0, 0, 0]
     noon = sum(sun.watts_at(second * SECOND // 4) for second in range(80)) / 4
     assert noon == pytest.approx(2 * 40 / math.pi, rel=5e-3)
@@ -332,4 +339,4 @@ def test_impossible_packs_gauges_and_charges_are_refused() -> None:
         with pytest.raises(ConfigurationError, match="gauge"):
             Gauge(period_picoseconds=period, step=step)
     with pytest.raises(ConfigurationError, match=r"state of charge of 1\.5"):
-        Supply(PACK, state_of_charge=1.5, harvest=Harvest.constant(0.0))
+        Supply(PACK, state_of_charge=1.5, harvest=PowerSeries.constant(0.0))

@@ -19,8 +19,8 @@ from hwsim.device import DecisionCost
 from hwsim.ledgers import Ledgers, close_ledgers
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.battery import KineticBattery
-from hwsim.plant.harvest import Harvest
 from hwsim.plant.power import Leakage
+from hwsim.plant.power_series import PowerSeries
 from hwsim.plant.sensors import Sensor
 from hwsim.plant.shutdown import Restart, Shutdown
 from hwsim.plant.supply import BatteryPack, Gauge
@@ -44,8 +44,8 @@ def pack(*, joules: float, valve: float = 100.0, cut_off: float = 0.1, restart: 
     )
 
 
-def sunrise(time: int, watts: float) -> Harvest:
-    return Harvest(series=PiecewiseLinear(points=((time - 1, 0.0), (time, watts))))
+def sunrise(time: int, watts: float) -> PowerSeries:
+    return PowerSeries(series=PiecewiseLinear(points=((time - 1, 0.0), (time, watts))))
 
 
 def on_battery(joules: float, **changes: Any) -> dict[str, Any]:
@@ -248,7 +248,9 @@ def test_a_device_that_is_off_for_two_causes_comes_back_when_neither_is_left(
     arguments: dict[str, Any] = {
         "device_changes": protected(nimble, battery=pack(joules=1e-2, valve=480.0, cut_off=0.4, restart=0.5)),
         "initial_state_of_charge": 0.05,
-        "harvest": Harvest(series=PiecewiseLinear(points=tuple((time * MICROSECOND, watts) for time, watts in light))),
+        "harvest": PowerSeries(
+            series=PiecewiseLinear(points=tuple((time * MICROSECOND, watts) for time, watts in light))
+        ),
         "ambient": hot(150, 2000),
         "arrivals": PeriodicArrivals(period=40 * MICROSECOND),
         "duration_picoseconds": 4000 * MICROSECOND,

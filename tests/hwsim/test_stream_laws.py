@@ -19,7 +19,7 @@ from hwsim.ledgers import close_ledgers
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.bandwidth import BackgroundTraffic, OnOffTraffic, SharedDram, SteppedTraffic
 from hwsim.plant.battery import KineticBattery
-from hwsim.plant.harvest import Harvest
+from hwsim.plant.power_series import PowerSeries
 from hwsim.plant.sensor_faults import FailAndRepair, SensorFault
 from hwsim.plant.sensors import Sensor
 from hwsim.plant.shutdown import Restart, Shutdown
@@ -118,7 +118,7 @@ FAULTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sensor": ({"faults": (SensorFault(mode="missing", reaches="device", times=NOW_AND_THEN),)}, {}),
     "link": ({"link_outages": NOW_AND_THEN}, {}),
     "shutdown": ({"ambient": GUST}, {"shutdown": SHUTDOWN, "sensor": Sensor(period_picoseconds=7 * MICROSECOND)}),
-    "brown_out": ({"initial_state_of_charge": 1.0, "harvest": Harvest.constant(1.0)}, {"battery": PACK}),
+    "brown_out": ({"initial_state_of_charge": 1.0, "harvest": PowerSeries.constant(1.0)}, {"battery": PACK}),
     "bandwidth": ({"shared_dram": "often taken"}, {}),
 }
 """What goes wrong -> changes of the setup, and of the device."""

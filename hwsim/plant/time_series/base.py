@@ -8,6 +8,11 @@ from typing import Protocol
 class TimeSeries(Protocol):
     """A continuous function of time that is linear between its knots. Times are in picoseconds."""
 
+    @property
+    def highest(self) -> float:
+        """A bound on the value at all times."""
+        ...
+
     def value_at(self, time_picoseconds: int) -> float:
         """Return the value at a time."""
         ...

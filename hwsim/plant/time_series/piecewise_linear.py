@@ -36,6 +36,11 @@ class PiecewiseLinear:
         """Return what never changes."""
         return cls(points=((0, value),))
 
+    @property
+    def highest(self) -> float:
+        """The highest point."""
+        return max(value for _, value in self.points)
+
     def value_at(self, time_picoseconds: int) -> float:
         """Return the value at a time."""
         index = bisect_right(self._times, time_picoseconds) - 1

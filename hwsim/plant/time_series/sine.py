@@ -51,6 +51,11 @@ class Sine:
             return FEWEST_CHORDS
         return max(FEWEST_CHORDS, math.ceil(2 * math.pi * math.sqrt(self.amplitude / (8 * self.tolerance))))
 
+    @property
+    def highest(self) -> float:
+        """The crest, which no chord exceeds."""
+        return self.mean + self.amplitude
+
     def value_at(self, time_picoseconds: int) -> float:
         """Return the value of the chord at a time."""
         chord = self._chord_at(time_picoseconds)
