@@ -4,8 +4,8 @@ Source: Mellempudi et al., "Mixed Precision Training With 8-bit Floating Point",
 errors and gradients have eight bits in all three products of a layer, sums have 32; the weights that the optimiser
 changes have 16 and are rounded at random; the loss is scaled, by never less than a minimum that rises.
 
-The formats are emulated: rounded values are held as float32 (as bfloat16 where products are), which multiplies them
-exactly. Norms, joins and the loss compute with real numbers.
+The formats are emulated unless torch's own types are asked for: rounded values are held as float32 (as bfloat16 where
+products are), which multiplies them exactly. Norms, joins and the loss compute with real numbers.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.quantizers.float8 import round_to_format
 from bitmixer.quantizers.float_formats import E4M3, E5M2, FLOAT16, FloatFormat
 from bitmixer.training.arithmetic import Arithmetic
-from bitmixer.training.float8_products import LayerProducts, Rounders
+from bitmixer.training.float8_products import EMULATED, LayerProducts, Multiplier, Rounders
 from bitmixer.training.float8_settings import Float8
 from bitmixer.training.loss_scaling import LossScaler
 from bitmixer.training.optimizer import Optimizer
 from bitmixer.training.ranks import Ranks
+from bitmixer.training.scaled_products import ScaledProducts, require_scaled_mm
 
 Convolution = nn.Conv1d | nn.Conv2d
 ROUNDING_STREAM = 8
@@ -54,8 +55,9 @@ class Float8Arithmetic(Arithmetic):
         self._scaler = LossScaler(settings.loss_scaling)
         self._own = torch.Generator(ranks.device)  # each process rounds its share of a batch
         self._shared = torch.Generator(ranks.device)  # all processes round the same weights alike
+        multiplier = self._multiplier()
         self._products = {
-            name: LayerProducts(self._rounders(), _codes_read_by(layer)) for name, layer in self._layers()
+            name: LayerProducts(self._rounders(), _codes_read_by(layer), multiplier) for name, layer in self._layers()
         }
 
     @property
@@ -111,6 +113,17 @@ class Float8Arithmetic(Arithmetic):
         layers = _layers_of(self._network)
         first = 1 if "first" in self._settings.exempt else 0
         return layers[first : len(layers) - ("last" in self._settings.exempt)]
+
+    def _multiplier(self) -> Multiplier:
+        if self._settings.products == "emulated":
+            return EMULATED
+        require_scaled_mm(self._ranks.device)
+        for name, layer in self._layers():
+            if getattr(layer, "groups", 1) > 1 or layer.weight.dim() == 3:
+                raise TrainingError(
+                    f"layer {name!r}: scaled_mm has no groups and no sequences: choose emulated products"
+                )
+        return ScaledProducts(*_formats(self._settings))
 
     def _rounders(self) -> Rounders:
         forward, backward = _formats(self._settings)

@@ -7,7 +7,7 @@ what the next layer reads is rounded where it reads it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -32,6 +32,20 @@ class Geometry(NamedTuple):
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
+
+
+class Multiplier(Protocol):
+    """Computes products of operands that are rounded already."""
+
+    def multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry | None) -> Tensor:
+        """Return the forward product; a linear layer's, where there is no geometry."""
+        ...
+
+    def gradients(
+        self, error: Tensor, x: Tensor, weight: Tensor, geometry: Geometry | None, wanted: tuple[bool, bool]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients of the input and of the weights, each where it is wanted."""
+        ...
 
 
 class Underflow:
@@ -64,14 +78,18 @@ class LayerProducts:
         rounders: How operands are rounded.
         reads_codes: Returns whether the layer's input and its weights are codes of few bits already, which the forward
             product takes as they are. The backward products read them rounded.
+        multiplier: What multiplies the rounded operands.
 
     Attributes:
         underflow: Errors lost to rounding, counted while ``is_counted``.
         is_counted: Whether they are counted.
     """
 
-    def __init__(self, rounders: Rounders, reads_codes: Callable[[], tuple[bool, bool]]) -> None:
+    def __init__(
+        self, rounders: Rounders, reads_codes: Callable[[], tuple[bool, bool]], multiplier: Multiplier
+    ) -> None:
         self.rounders = rounders
+        self.multiplier = multiplier
         self.reads_codes = reads_codes
         self.underflow = Underflow()
         self.is_counted = False
@@ -106,7 +124,10 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(narrow_x, narrow_weight)
         ctx.products, ctx.geometry = products, geometry
         x_is_codes, weight_is_codes = products.reads_codes()
-        return _multiply(x if x_is_codes else narrow_x, weight if weight_is_codes else narrow_weight, bias, geometry)
+        if x_is_codes or weight_is_codes:
+            operands = x if x_is_codes else narrow_x, weight if weight_is_codes else narrow_weight
+            return EMULATED.multiply(*operands, bias, geometry)
+        return products.multiplier.multiply(narrow_x, narrow_weight, bias, geometry)
 
     @staticmethod
     def backward(ctx, error: Tensor):  # type: ignore[no-untyped-def]
@@ -116,7 +137,7 @@ class _Product(torch.autograd.Function):
         if products.is_counted:
             products.underflow.count(error, narrow)
         wanted = ctx.needs_input_grad
-        to_x, to_weight = _gradients(narrow, x, weight, ctx.geometry, wanted[:2])
+        to_x, to_weight = products.multiplier.gradients(narrow, x, weight, ctx.geometry, wanted[:2])
         if to_weight is not None:
             to_weight = products.rounders.gradients(to_weight)
         channels = narrow.dim() - 1 if ctx.geometry is None else 1
@@ -130,22 +151,29 @@ def _precision(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
 
 
-def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry | None) -> Tensor:
-    if geometry is None:
-        return F.linear(x, weight, bias)
-    convolve = F.conv1d if weight.dim() == 3 else F.conv2d
-    return convolve(x, weight, bias, *geometry)
+class EmulatedProducts:
+    """Products of wider floats, which hold the rounded operands exactly."""
 
+    def multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry | None) -> Tensor:
+        """Return the forward product."""
+        if geometry is None:
+            return F.linear(x, weight, bias)
+        convolve = F.conv1d if weight.dim() == 3 else F.conv2d
+        return convolve(x, weight, bias, *geometry)
 
-def _gradients(
-    error: Tensor, x: Tensor, weight: Tensor, geometry: Geometry | None, wanted: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    if geometry is None:
-        to_x = error @ weight if wanted[0] else None
-        to_weight = error.flatten(0, -2).t() @ x.flatten(0, -2) if wanted[1] else None
+    def gradients(
+        self, error: Tensor, x: Tensor, weight: Tensor, geometry: Geometry | None, wanted: tuple[bool, bool]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients of the input and of the weights, each where it is wanted."""
+        if geometry is None:
+            to_x = error @ weight if wanted[0] else None
+            to_weight = error.flatten(0, -2).t() @ x.flatten(0, -2) if wanted[1] else None
+            return to_x, to_weight
+        stride, padding, dilation, groups = geometry
+        to_x, to_weight, _ = torch.ops.aten.convolution_backward(
+            error, x, weight, None, stride, padding, dilation, False, (0,) * len(stride), groups, (*wanted, False)
+        )
         return to_x, to_weight
-    stride, padding, dilation, groups = geometry
-    to_x, to_weight, _ = torch.ops.aten.convolution_backward(
-        error, x, weight, None, stride, padding, dilation, False, (0,) * len(stride), groups, (*wanted, False)
-    )
-    return to_x, to_weight
+
+
+EMULATED = EmulatedProducts()

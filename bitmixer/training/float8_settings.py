@@ -82,6 +82,8 @@ class Float8(Section):
         format: ``e5m2`` (as in the paper), ``e4m3``, or ``hybrid``: E4M3 for weights and activations, E5M2 for errors
             and gradients (Micikevicius et al., arXiv 2209.05433).
         rounding: To the nearest or at random, for each class of tensors.
+        products: ``emulated`` by wider floats, which is exact, or ``scaled_mm``: torch's own eight-bit types, in
+            hardware on GPUs of compute capability 8.9 and above.
         saturate: Whether what is too large becomes the largest number, instead of infinite.
         master: Format of the weights that the optimiser changes.
         exempt: Which of the ``first`` and the ``last`` layer keep products of real numbers.
@@ -90,7 +92,15 @@ class Float8(Section):
 
     format: Literal["e5m2", "e4m3", "hybrid"] = "e5m2"
     rounding: Rounding = Rounding()
+    products: Literal["emulated", "scaled_mm"] = "emulated"
     saturate: bool = False
     master: Literal["float16", "float32"] = "float16"
     exempt: tuple[End, ...] = ENDS
     loss_scaling: LossScaling = LossScaling()
+
+    def contradictions(self) -> Iterator[Problem]:
+        """Yield products that no GPU has."""
+        if self.products == "scaled_mm" and self.format == "e5m2":
+            yield Problem(
+                ("products",), "no GPU multiplies E5M2 with E5M2: choose format: hybrid, or emulated products"
+            )

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bitmixer import convert
-from bitmixer.errors import DocumentError
+from bitmixer.errors import DocumentError, TrainingError
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import ARCHITECTURES, create
 from bitmixer.quantizers.float8 import round_to_format
@@ -22,12 +22,13 @@ from bitmixer.structure import analyse
 from bitmixer.tracing import trace
 from bitmixer.training import loop
 from bitmixer.training.float8 import Float8Arithmetic
-from bitmixer.training.float8_products import LayerProducts, Rounders
+from bitmixer.training.float8_products import EMULATED, Geometry, LayerProducts, Rounders
 from bitmixer.training.float8_settings import Float8
 from bitmixer.training.loss_scaling import LossScaler
 from bitmixer.training.optimizer import build_optimizer
 from bitmixer.training.ranks import ALONE
 from bitmixer.training.recipe import Recipe, load_recipe
+from bitmixer.training.scaled_products import ScaledProducts, require_scaled_mm
 from bitmixer.training.state import read_history
 
 CONTENT: dict[str, Any] = {
@@ -151,7 +152,7 @@ def itself(x: Tensor) -> Tensor:
     ],
 )
 def test_without_rounding_the_gradients_are_those_of_torch(module: Any, shape: tuple[int, ...]) -> None:
-    products = LayerProducts(Rounders(itself, itself, itself, itself), lambda: (False, False))
+    products = LayerProducts(Rounders(itself, itself, itself, itself), lambda: (False, False), EMULATED)
     x = torch.randn(shape, requires_grad=True)
     parameters = [x, module.weight, *([] if module.bias is None else [module.bias])]
     expected = module(x)
@@ -167,6 +168,48 @@ def test_without_rounding_the_gradients_are_those_of_torch(module: Any, shape: t
         torch.autograd.grad(found, parameters, error), torch.autograd.grad(expected, parameters, error), strict=True
     ):
         torch.testing.assert_close(ours, torchs)
+
+
+# Torch's own types.
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "bias", "geometry"),
+    [
+        ((3, 5, 9, 7), (6, 5, 3, 3), True, Geometry((2, 1), (1, 0), (1, 2), 1)),
+        ((2, 16, 4, 4), (32, 16, 1, 1), False, Geometry((2, 2), (0, 0), (1, 1), 1)),
+        ((7, 20), (10, 20), True, None),
+        ((2, 5, 20), (10, 20), False, None),
+    ],
+)
+def test_products_in_torch_s_types_are_the_emulated_ones(
+    x: tuple[int, ...], weight: tuple[int, ...], bias: bool, geometry: Geometry | None
+) -> None:
+    torch.manual_seed(0)
+    activations, weights = (round_to_format(torch.randn(shape), E4M3) for shape in (x, weight))
+    offset = torch.randn(weight[0]) if bias else None
+    scaled = ScaledProducts(E4M3, E5M2)
+    expected = EMULATED.multiply(activations, weights, offset, geometry)
+    torch.testing.assert_close(scaled.multiply(activations, weights, offset, geometry), expected)
+    error = round_to_format(torch.randn_like(expected), E5M2)
+    operands = (error, activations, weights, geometry)
+    for found, exact in zip(
+        scaled.gradients(*operands, (True, True)), EMULATED.gradients(*operands, (True, True)), strict=True
+    ):
+        torch.testing.assert_close(found, exact, atol=1e-4, rtol=1e-5)
+    assert scaled.gradients(*operands, (False, False)) == (None, None)
+
+
+def test_devices_without_such_products_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_scaled_mm(torch.device("cpu"))
+    with pytest.raises(TrainingError, match="device 'mps' has none: choose products: emulated"):
+        require_scaled_mm(torch.device("mps"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    with pytest.raises(TrainingError, match=r"compute capability 8.9, this GPU has 8.0"):
+        require_scaled_mm(torch.device("cuda"))
+    depthwise = create("mobilenetv2_cifar", input_channels=1, classes=10, width=8)
+    with pytest.raises(TrainingError, match="scaled_mm has no groups"):
+        arithmetic(depthwise, format="hybrid", products="scaled_mm")
 
 
 def test_layers_are_themselves_again_afterwards() -> None:
@@ -353,6 +396,14 @@ def test_bfloat16_products_and_eight_bits_go_together(tmp_path: Path) -> None:
     assert read_history(tmp_path / loop.STATE)[-1]["loss"] < 10.0
 
 
+def test_torch_s_types_train_as_the_emulated_ones_do(tmp_path: Path) -> None:
+    losses = []
+    for products in ("emulated", "scaled_mm"):
+        loop.train(recipe(float8={"format": "hybrid", "products": products}), "", tmp_path / products)
+        losses.append([row["loss"] for row in read_history(tmp_path / products / loop.FLOAT_STATE)])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
 def test_bits_are_searched_in_eight_bit_floats(tmp_path: Path) -> None:
     stages = [
         {"name": "float", "epochs": 1, "learning_rate": 4e-3},
@@ -376,6 +427,7 @@ def test_bits_are_searched_in_eight_bit_floats(tmp_path: Path) -> None:
         ("float8: {loss_scaling: {kind: enhancd}}", r"did you mean 'enhanced'"),
         ("float8: {loss_scaling: {minimum: [[0.5, 8], [0.2, 16]]}}", r"a share and a scale, in which both rise"),
         ("float8: {loss_scaling: {largest: 16}}", r"largest: is below 32768, which the scale reaches"),
+        ("float8: {products: scaled_mm}", r"no GPU multiplies E5M2 with E5M2: choose format: hybrid"),
         ("float8: {exemt: [first]}", r"unknown key 'exemt': did you mean 'exempt'"),
     ],
 )
