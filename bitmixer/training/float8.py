@@ -119,7 +119,7 @@ class Float8Arithmetic(Arithmetic):
             return EMULATED
         require_scaled_mm(self._ranks.device)
         for name, layer in self._layers():
-            if getattr(layer, "groups", 1) > 1 or layer.weight.dim() == 3:
+            if getattr(layer, "groups", 1) > 1 or dict(layer.named_parameters())["weight"].dim() == 3:
                 raise TrainingError(
                     f"layer {name!r}: scaled_mm has no groups and no sequences: choose emulated products"
                 )

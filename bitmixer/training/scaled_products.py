@@ -52,8 +52,8 @@ class ScaledProducts:
         flat = _multiplied(_rows(x, weight, geometry), self._forward, weight.flatten(1).t(), self._forward)
         result = flat if bias is None else flat + bias
         if geometry is None:
-            return result.unflatten(0, x.shape[:-1])
-        return result.unflatten(0, (len(x), *_places(x, weight, geometry))).movedim(-1, 1)
+            return result.reshape(*x.shape[:-1], -1)
+        return result.reshape(len(x), *_places(x, weight, geometry), -1).movedim(-1, 1)
 
     def gradients(
         self, error: Tensor, x: Tensor, weight: Tensor, geometry: Geometry | None, wanted: tuple[bool, bool]
@@ -97,7 +97,7 @@ def _summed(rows: Tensor, x: Tensor, weight: Tensor, geometry: Geometry | None) 
     """Return the sum, at each place of the input, of all rows that it is part of."""
     if geometry is None:
         return rows.view_as(x)
-    columns = rows.unflatten(0, (len(x), -1)).mT
+    columns = rows.reshape(len(x), -1, rows.shape[1]).mT
     return F.fold(columns, x.shape[2:], weight.shape[2:], geometry.dilation, geometry.padding, geometry.stride)
 
 
