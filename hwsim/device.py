@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -135,7 +136,7 @@ class Device:
     battery: BatteryPack | None = None
     idle_states: tuple[IdleState, ...] = ()
 
-    @property
+    @cached_property
     def frequencies_hertz(self) -> tuple[int, ...]:
         """Clocks, fastest first."""
         return tuple(point.frequency_hertz for point in self.operating_points.points)

@@ -95,6 +95,8 @@ def build_arrivals(section: arrival_sections.Arrivals) -> arrivals.Arrivals:
                 mean_length=section.mean_length_picoseconds,
                 period=section.period_picoseconds,
                 cool_down=section.cool_down_picoseconds,
+                watches_from=section.from_picoseconds,
+                watches_until=section.until_picoseconds,
             )
         case arrival_sections.ArrivalsFile():
             return arrivals.RecordedArrivals(recorded=tuple(int(time) for (time,) in section.rows))

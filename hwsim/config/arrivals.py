@@ -128,6 +128,8 @@ class MotionArrivals(Section):
         mean_length_picoseconds: Mean time that motion lasts, exponentially distributed.
         period_picoseconds: From frame to frame while it lasts.
         cool_down_picoseconds: How long the detector is blind after it.
+        from_picoseconds: It watches from this time on.
+        until_picoseconds: Until before this time, or to the end.
     """
 
     kind: Literal["motion"]
@@ -135,6 +137,13 @@ class MotionArrivals(Section):
     mean_length_picoseconds: PositivePicoseconds
     period_picoseconds: PositivePicoseconds
     cool_down_picoseconds: Picoseconds
+    from_picoseconds: Picoseconds = written("0 s")
+    until_picoseconds: Picoseconds | None = None
+
+    def contradictions(self) -> Iterator[Problem]:
+        """Yield an end that is not after the start."""
+        if self.until_picoseconds is not None and self.until_picoseconds <= self.from_picoseconds:
+            yield Problem(("until",), "is not later than 'from': raise it, or leave it out to watch to the end")
 
 
 class ArrivalsFile(InputFile):

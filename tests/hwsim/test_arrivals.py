@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from itertools import islice, pairwise
 from typing import Any
@@ -160,6 +161,18 @@ def test_motion_begins_at_random_lasts_at_random_and_then_rests() -> None:
     assert stats.kstest(waits, stats.expon(scale=20).cdf).pvalue > 0.01
     # A cycle is 20 + 3 + 5 seconds long in the mean.
     assert abs(len(motions) - 60_000 / 28) < 4 * (60_000 / 28) ** 0.5
+
+
+def test_a_detector_that_watches_for_some_hours_sees_nothing_before_and_after() -> None:
+    watching = dataclasses.replace(MOTION, watches_from=500 * SECOND, watches_until=900 * SECOND)
+    seen = list(watching.times(2000 * SECOND, np.random.default_rng(4)))
+    assert seen[0] > 500 * SECOND
+    assert seen[-1] < 900 * SECOND
+    always = list(MOTION.times(400 * SECOND, np.random.default_rng(4)))
+    assert [time - 500 * SECOND for time in seen] == always
+    assert list(watching.times(700 * SECOND, np.random.default_rng(4))) == [
+        time for time in seen if time < 700 * SECOND
+    ]
 
 
 def test_frames_come_from_the_beginning_of_motion_to_its_end() -> None:

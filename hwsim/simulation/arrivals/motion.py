@@ -22,22 +22,27 @@ class MotionArrivals:
         mean_length: Mean time that motion lasts, exponentially distributed.
         period: From frame to frame while it lasts; the first comes with its beginning.
         cool_down: How long after a motion the detector is blind.
+        watches_from: From this time on the detector watches.
+        watches_until: Until before this time, or to the end.
     """
 
     mean_wait: int
     mean_length: int
     period: int
     cool_down: int
+    watches_from: int = 0
+    watches_until: int | None = None
 
     def times(self, until: int, generator: np.random.Generator) -> Iterator[int]:
         """Yield arrival times before ``until``, strictly ascending."""
-        for start, end in self.motions(until, generator):
-            yield from range(start, min(end, until), self.period)
+        last = until if self.watches_until is None else min(until, self.watches_until)
+        for start, end in self.motions(last, generator):
+            yield from range(start, min(end, last), self.period)
 
     def motions(self, until: int, generator: np.random.Generator) -> Iterator[tuple[int, int]]:
         """Yield start and end of each motion that is seen and begins before ``until``."""
         of_starts, of_lengths = generator.spawn(2)
-        ready = 0
+        ready = self.watches_from
         while (start := ready + exponential_picoseconds(self.mean_wait, of_starts)) < until:
             end = start + exponential_picoseconds(self.mean_length, of_lengths)
             yield start, end
