@@ -19,13 +19,17 @@ from bitmixer.quantizers.float_formats import FloatFormat
 from hwsim.cost.arrays.base import ArrayModel, Int64Array, LayerShapes
 from hwsim.cost.memory import Traffic
 
-ProductName = Literal["forward", "input gradient", "weight gradient", "update"]
+ProductName = Literal["forward", "norm gradient", "input gradient", "weight gradient", "update"]
+Learned = Literal["all", "norms_and_classifier"]
+"""What a step changes: everything, or norms and the last layer, which leaves out most weights' gradients."""
 MASTER_BITS, MOMENTUM_BITS = 16, 32
 """Of a weight that the optimiser changes, and of what it remembers of it."""
 UPDATE_OPERATIONS = 5
 """Of the vector unit per weight: decay, momentum, step, and the two roundings that store master weight and copy."""
 NORM_BACKWARD = 2
 """Element operations behind a layer, backward, for one forward: a norm has two sums over the batch, then the result."""
+NORM_BITS = 32
+"""Of a norm's scale or shift, of its gradient, and of the optimiser's momentum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,9 @@ class Part:
         return Traffic(read_bits=np.array(self.read_bits), write_bits=np.array(self.write_bits))
 
 
-def training_parts(layers: Sequence[Layer], formats: Mapping[str, Formats], inputs: int) -> Iterator[Part]:
+def training_parts(
+    layers: Sequence[Layer], formats: Mapping[str, Formats], inputs: int, learned: Learned = "all"
+) -> Iterator[Part]:
     """Yield what a training step does, layer by layer: forward in the order of issue, then backward.
 
     Nothing stays on chip from one part to the next: a product reads both operands and writes its result. A layer's
@@ -86,14 +92,19 @@ def training_parts(layers: Sequence[Layer], formats: Mapping[str, Formats], inpu
         layers: The layers, in the order of issue.
         formats: Layer -> its numbers.
         inputs: Inputs of the batch.
+        learned: What the step changes.
     """
     for layer in layers:
         yield _forward(layer, formats[layer.name], inputs)
     for layer in reversed(layers):
+        learns_weights = learned == "all" or layer is layers[-1]
+        if layer.vector_operations:
+            yield _norm_gradient(layer, formats[layer.name], inputs)
         if NETWORK_INPUT not in layer.producers:  # nobody asks for the gradient of images
             yield _input_gradient(layer, formats[layer.name], inputs)
-        yield _weight_gradient(layer, formats[layer.name], inputs)
-        yield _update(layer, formats[layer.name])
+        if learns_weights:
+            yield _weight_gradient(layer, formats[layer.name], inputs)
+        yield _update(layer, formats[layer.name], layer.weights if learns_weights else 0)
 
 
 def _outputs(layer: Layer) -> int:
@@ -109,6 +120,17 @@ def _forward(layer: Layer, formats: Formats, inputs: int) -> Part:
     )  # fmt: skip
 
 
+def _norm_gradient(layer: Layer, formats: Formats, inputs: int) -> Part:
+    """What lies behind a layer, backward: it reads what forward kept, and hands on errors."""
+    bits, back = formats.forward.bits, formats.backward.bits
+    results = inputs * _outputs(layer)
+    return Part(
+        layer=layer.name, product="norm gradient", operands=(), products=(), inputs=1,
+        read_bits=(bits + back) * results, write_bits=back * results,
+        vector_operations=NORM_BACKWARD * inputs * layer.vector_operations,
+    )  # fmt: skip
+
+
 def _input_gradient(layer: Layer, formats: Formats, inputs: int) -> Part:
     bits, back = formats.forward.bits, formats.backward.bits
     return Part(
@@ -120,28 +142,28 @@ def _input_gradient(layer: Layer, formats: Formats, inputs: int) -> Part:
 
 
 def _weight_gradient(layer: Layer, formats: Formats, inputs: int) -> Part:
-    """The norm's backward work comes first: it reads what forward kept, and hands errors to both backward products."""
     bits, back = formats.forward.bits, formats.backward.bits
     product = replace(
         layer, kind="linear", input_channels=layer.groups * inputs * layer.output_positions, kernel_height=1,
         kernel_width=1, stride=(1, 1), padding=(0, 0), dilation=(1, 1), input_height=1, input_width=layer.reduction,
         output_height=1, output_width=layer.reduction, producers=(),
     )  # fmt: skip
-    kept = bits * inputs * _outputs(layer)
     return Part(
         layer=layer.name, product="weight gradient", operands=(formats.backward, formats.forward), products=(product,),
-        inputs=1, read_bits=kept + back * inputs * _outputs(layer) + bits * inputs * layer.input_elements,
-        write_bits=back * layer.weights, vector_operations=NORM_BACKWARD * inputs * layer.vector_operations,
+        inputs=1, read_bits=back * inputs * _outputs(layer) + bits * inputs * layer.input_elements,
+        write_bits=back * layer.weights, vector_operations=0,
     )  # fmt: skip
 
 
-def _update(layer: Layer, formats: Formats) -> Part:
+def _update(layer: Layer, formats: Formats, weights: int) -> Part:
+    """Of the weights that are learned, and of the norm behind the layer."""
     kept = MASTER_BITS + MOMENTUM_BITS
+    norms = 2 * layer.output_channels if layer.vector_operations else 0
     return Part(
         layer=layer.name, product="update", operands=(), products=(), inputs=1,
-        read_bits=layer.weights * (formats.backward.bits + kept),
-        write_bits=layer.weights * (formats.forward.bits + kept),
-        vector_operations=UPDATE_OPERATIONS * layer.weights,
+        read_bits=weights * (formats.backward.bits + kept) + 3 * NORM_BITS * norms,
+        write_bits=weights * (formats.forward.bits + kept) + 2 * NORM_BITS * norms,
+        vector_operations=UPDATE_OPERATIONS * (weights + norms),
     )  # fmt: skip
 
 

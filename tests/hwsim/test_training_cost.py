@@ -13,8 +13,11 @@ import pytest
 from bitmixer.graph import NETWORK_INPUT, Layer
 from bitmixer.networks import find_checkpoint
 from bitmixer.quantizers.float_formats import E4M3, E5M2, FLOAT16
+from hwsim.config.profile import load_profile
 from hwsim.cost.arrays import Bismo, Loom, Stripes
-from hwsim.cost.training import Formats, Part, alignment_macs, array_work, training_parts
+from hwsim.cost.training import Formats, Part, alignment_macs, array_work, training_parts, vector_cycles
+from hwsim.cost.training_table import training_table
+from hwsim.device import build_device
 from hwsim.errors import ConfigurationError
 from hwsim.training_pricing import price_training
 
@@ -36,9 +39,21 @@ def test_a_step_has_three_products_and_an_update_of_each_layer() -> None:
     names = [layer.name for layer in GRAPH.layers]
     assert found[: len(names)] == [(name, "forward") for name in names]
     backward = [
-        (name, product) for name in reversed(names) for product in ("input gradient", "weight gradient", "update")
+        (name, product)
+        for name in reversed(names)
+        for product in ("norm gradient", "input gradient", "weight gradient", "update")
     ]
-    assert found[len(names) :] == [row for row in backward if row != ("stem", "input gradient")]
+    without = {("stem", "input gradient"), ("classifier", "norm gradient")}  # nothing is behind the classifier
+    assert found[len(names) :] == [row for row in backward if row not in without]
+
+
+def test_learning_norms_and_the_classifier_leaves_out_other_weights() -> None:
+    layers = GRAPH.layers
+    found = list(training_parts(layers, {layer.name: FP8 for layer in layers}, 4, "norms_and_classifier"))
+    assert [part.layer for part in found if part.product == "weight gradient"] == ["classifier"]
+    assert sum(part.product == "input gradient" for part in found) == len(layers) - 1  # errors reach every norm
+    conv, whole = of("stages.2.0.conv2", "update", found), of("stages.2.0.conv2", "update", parts())
+    assert 0 < conv.read_bits == 96 * 2 * 32 < whole.read_bits
 
 
 def test_both_backward_products_have_the_multiplications_of_the_forward_one() -> None:
@@ -104,8 +119,28 @@ def test_traffic_is_each_operand_once() -> None:
 
     assert moved("forward") == (8 * (weights + tensor), 8 * 2 * results)
     assert moved("input gradient") == (8 * (weights + results), 8 * tensor)
-    assert moved("weight gradient") == (8 * (2 * results + tensor), 8 * weights)
-    assert moved("update") == ((8 + 48) * weights, (8 + 48) * weights)
+    assert moved("norm gradient") == (8 * 2 * results, 8 * results)
+    assert moved("weight gradient") == (8 * (results + tensor), 8 * weights)
+    assert moved("update") == ((8 + 48) * weights + 96 * 64, (8 + 48) * weights + 64 * 64)
+
+
+def test_the_table_of_a_step_holds_what_its_parts_cost() -> None:
+    device = build_device(load_profile("bismo_pynq_z1"))
+    table = training_table(
+        GRAPH, inputs=16, formats=FP8, learned="all", array=device.array, memory=device.memory,
+        vector_lanes=device.vector_lanes, energy_table=device.energy_table, nodes=device.thermal_network.nodes,
+        frequencies_hertz=device.frequencies_hertz,
+    )  # fmt: skip
+    found = parts(inputs=16)
+    assert [layer.name for layer in table.graph.layers] == [f"{part.layer}/{part.product}" for part in found]
+    assert table.dram_read_bits[:, 0, 0, 0, 0].tolist() == [part.read_bits for part in found]
+    assert table.counts["vector_operation"].sum() == 2 * sum(part.vector_operations for part in found)
+    joules = table.frame_energy_joules(table.graph.uniform(8))
+    counts = {action: count[..., 0].sum() for action, count in table.counts.items()}
+    assert joules == pytest.approx(sum(device.energy_table.joules_per_action(a) * n for a, n in counts.items()))
+    longest = [max(array_work(device.array, part)[0], vector_cycles(part, device.vector_lanes)) for part in found]
+    assert (table.total_cycles[0, :, 0, 0, 0, 0] >= longest).all()
+    assert table.node_energy_joules.sum(axis=-1) == pytest.approx(table.energy_joules)
 
 
 def cost(*arguments: str) -> subprocess.CompletedProcess[str]:
