@@ -1,5 +1,7 @@
 """The bit-serial datapath in software: bit planes, AND, popcount, shift-add, thresholds. Needs no torch.
 
+``signs`` has what binary networks need alone: XNOR convolutions of packed signs.
+
 Everything here is exact. Compiled products need the extra ``kernels``; importing this package does not.
 """
 

@@ -77,7 +77,7 @@ def pack(codes: Codes, *, bits: int, encoding: Encoding) -> BitPlanes:
     if encoding == "twos_complement":
         values[-1] *= -1
     return BitPlanes(
-        words=np.stack([_packed((stored >> plane) & 1) for plane in range(bits)], axis=1),
+        words=np.stack([packed_bits((stored >> plane) & 1) for plane in range(bits)], axis=1),
         plane_values=values,
         offset=held.start if encoding == "bipolar" else 0,
         depth=codes.shape[1],
@@ -85,7 +85,8 @@ def pack(codes: Codes, *, bits: int, encoding: Encoding) -> BitPlanes:
     )
 
 
-def _packed(plane: Codes) -> NDArray[np.uint64]:
+def packed_bits(plane: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return rows of bits, shape (rows, depth), as words: the first bit is word 0's lowest; zeros fill up."""
     rows, depth = plane.shape
     words = np.zeros((rows, -(-depth // WORD_BITS)), dtype="<u8")
     octets = np.packbits(plane.astype(np.bool_), axis=1, bitorder="little")

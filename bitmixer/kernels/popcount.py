@@ -29,7 +29,7 @@ def _count_ones(typing_context: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-_popcount: Any = intrinsic(_count_ones)  # numba's annotation is that of the generator
+count_ones: Any = intrinsic(_count_ones)  # numba's annotation is that of the generator
 
 
 @njit(cache=True, nogil=True)
@@ -47,10 +47,10 @@ def _multiply_block(
                 words = b[column, q]
                 c0 = c1 = c2 = c3 = 0
                 for k in range(len(words)):
-                    c0 += _popcount(a0[k] & words[k])
-                    c1 += _popcount(a1[k] & words[k])
-                    c2 += _popcount(a2[k] & words[k])
-                    c3 += _popcount(a3[k] & words[k])
+                    c0 += count_ones(a0[k] & words[k])
+                    c1 += count_ones(a1[k] & words[k])
+                    c2 += count_ones(a2[k] & words[k])
+                    c3 += count_ones(a3[k] & words[k])
                 value = a_values[p] * b_values[q]
                 t0 += value * c0
                 t1 += value * c1
