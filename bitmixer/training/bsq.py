@@ -30,6 +30,8 @@ class PlaneLasso:
         settings: How strongly, and how often.
     """
 
+    stage = "planes"
+
     def __init__(self, network: MetaQuantizedNetwork, settings: BitSparsity) -> None:
         self._settings = settings
         self._sites = network.sites

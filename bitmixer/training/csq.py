@@ -30,6 +30,8 @@ class PlaneSelection:
         epochs: Length of the stage.
     """
 
+    stage = "planes"
+
     def __init__(self, network: MetaQuantizedNetwork, settings: ContinuousSparsity, epochs: int) -> None:
         self._settings = settings
         self._sites = network.sites

@@ -22,6 +22,7 @@ from bitmixer.evaluation import evaluate
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks.checkpoint import Checkpoint, NetworkForm, original_of, save_checkpoint, twin_of
 from bitmixer.output_files import make_folder
+from bitmixer.training.column_sparsity import ColumnLasso
 from bitmixer.training.identity import identity_of, identity_of_all
 from bitmixer.training.phase import Phase, Progress
 from bitmixer.training.ranks import ALONE, Ranks, joined
@@ -177,6 +178,9 @@ def fit(
     part = training.model_copy(update={"stages": training.quantized_stages})
     phase = _phase(network, images, part, folder / STATE, identity or identity_of_all(training, network, images), place)
     phase.is_calibrated = is_calibrated
+    if training.column_sparsity is not None:
+        graph = capture(network, torch.from_numpy(images.train_inputs[:1]).to(place.device))
+        phase.regularizer = ColumnLasso(network, graph, training.column_sparsity)
     if training.distillation.teacher == "float" and teacher is not None:
         phase.teacher = teacher.eval()
     history = phase.run(epochs_before=epochs_before, progress=progress)

@@ -51,7 +51,7 @@ class Phase:
         identity: Hash of all that decides its course; a state with another one is refused.
         teacher: The float network that teaches, where the training asks for one.
         ranks: This process among all that train together.
-        regularizer: What the stage ``planes`` trains besides, where there is one.
+        regularizer: What one of the stages trains besides its losses.
         is_calibrated: Whether all steps of a meta-quantized network are set already.
     """
 
@@ -89,8 +89,13 @@ class Phase:
         for stage, epoch in self._epochs()[state.epoch :]:
             if epoch == 0 and isinstance(self.network, MetaQuantizedNetwork):
                 calibrated = self.is_calibrated or any(row["stage"] in CALIBRATED for row in state.history)
-                three_stage.enter(self.network, stage, weights_are_calibrated=calibrated)
-            regularizer = self.regularizer if stage.name == "planes" else None
+                three_stage.enter(
+                    self.network, stage, weights_are_calibrated=calibrated,
+                    transitions_are_trained=self.is_calibrated and not state.history,
+                )  # fmt: skip
+            regularizer = self.regularizer
+            if regularizer is not None and regularizer.stage != stage.name:
+                regularizer = None
             afresh = regularizer is not None and regularizer.begin_epoch(epoch)
             if epoch == 0 or afresh or optimizer is None:
                 optimizer = build_optimizer(self.network, self.training, stage)

@@ -90,6 +90,20 @@ class ContinuousSparsity(Section):
 Sparsity = BitSparsity | ContinuousSparsity
 
 
+class ColumnSparsity(Section):
+    """How the stage ``transitions`` empties bit columns of weights, at every width, for arrays that skip them.
+
+    Attributes:
+        strength: Weight of the group Lasso over columns; it multiplies the columns per read of the weights.
+        group: Input channels of a column: 8, 16 or 32 in BitWave (arXiv 2507.12444).
+        rows: Output channels that wait for one another; 1 empties columns of each output channel by itself.
+    """
+
+    strength: NotNegative
+    group: int = Field(default=8, ge=1)
+    rows: int = Field(default=1, ge=1)
+
+
 class Stage(Section):
     """One stage of a training.
 
@@ -151,6 +165,7 @@ class Training(Section):
             (Double Rounding, arXiv 2502.01199, section 3.2, makes lower widths learn slower); 1 where not given.
         precision: Type of the products in training; ``bfloat16`` is faster where the processor multiplies it.
         float8: Products of eight-bit floats in all stages, and how; products of real numbers where not given.
+        column_sparsity: How the stage ``transitions`` empties bit columns of weights; not at all where not given.
         recalibration_batches: Batches under random widths from which norm statistics are averaged anew at
             the end (0: the running averages stay).
         stages: The stages, in the order float, activations, planes, weights, transitions; each may be left out.
@@ -164,6 +179,7 @@ class Training(Section):
     step_learning_rates: Mapping[str, Positive] = {}
     precision: Literal["float32", "bfloat16"] = "float32"
     float8: Float8 | None = None
+    column_sparsity: ColumnSparsity | None = None
     recalibration_batches: int = Field(default=0, ge=0)
     stages: tuple[Stage, ...] = Field(min_length=1)
 
@@ -174,6 +190,10 @@ class Training(Section):
             yield Problem(
                 ("stages",),
                 f"stages {', '.join(names)}: expected some of {', '.join(STAGES)}, in this order, and not float alone",
+            )
+        if self.column_sparsity is not None and "transitions" not in names:
+            yield Problem(
+                ("column_sparsity",), "empties columns in the stage 'transitions': add that stage, or leave this out"
             )
         if self.distillation.teacher in ("highest", "recursive"):
             for index, stage in enumerate(self.stages):
@@ -257,6 +277,9 @@ class Recipe(Training):
             most = TRAINING_IMAGES[self.data]
             sentence = f"{self.batch_size} is more than the {most} training images of {self.data}: make it smaller"
             yield Problem(("batch_size",), sentence)
+        if self.column_sparsity is not None and self.quantizer == "dorefa":
+            sentence = "codes of dorefa are odd numbers, in which no column is empty: choose another quantizer"
+            yield Problem(("column_sparsity",), sentence)
         yield from self._contradictions_of_a_fixed_network()
         for width in self.step_learning_rates:
             if width not in map(str, self.bits):

@@ -8,7 +8,13 @@ from torch import Tensor
 
 
 class Regularizer(Protocol):
-    """A method that looks for a network's bit-widths as it trains its weights."""
+    """A method that empties bits of a network's weights, or finds its bit-widths, as it trains them.
+
+    Attributes:
+        stage: Name of the stage that it belongs to.
+    """
+
+    stage: str
 
     def begin_epoch(self, epoch: int) -> bool:
         """Change the network before an epoch of the stage; return whether its optimiser must start afresh."""

@@ -16,11 +16,21 @@ RAMP_SHARE = 0.5
 """Share of the last stage over which the largest randomness rises from none to full (our choice)."""
 
 
-def enter(network: MetaQuantizedNetwork, stage: Stage, *, weights_are_calibrated: bool) -> None:
-    """Prepare the quantisers and norms of a stage; called once, when it starts."""
+def enter(
+    network: MetaQuantizedNetwork, stage: Stage, *, weights_are_calibrated: bool, transitions_are_trained: bool = False
+) -> None:
+    """Prepare the quantisers and norms of a stage; called once, when it starts.
+
+    Args:
+        network: The network.
+        stage: The stage.
+        weights_are_calibrated: Whether the steps of weights are set already.
+        transitions_are_trained: Whether the norms of transitions go on as they are, and do not start from the norms of
+            the stages before.
+    """
     if stage.name != "activations" and not weights_are_calibrated:
         network.calibrate_weights()
-    if stage.name == "transitions" and network.tied:
+    if stage.name == "transitions" and network.tied and not transitions_are_trained:
         network.start_transitions()
 
 

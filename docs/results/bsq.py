@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import bsq_columns
 import bsq_hardware_page
 from bsq_arms import MIDDLE, Arm, arms, epochs_of, trained
 from bsq_hardware import hardware
@@ -34,12 +35,13 @@ NOT_RUN = "not run"
 SAME_BITS = 0.05
 """Difference in stored bits per weight that counts as none."""
 TRAINING_IMAGES = 50_000
-KINDS = ("bsq", "scratch", "uniform", "ablation", "csq")
+KINDS = ("bsq", "scratch", "uniform", "ablation", "csq", "columns")
 
 
 def collect(runs: Path, *, train: bool, only: str | None = None) -> None:
     """Write the twin; what is not trained is ``None`` unless it is to be trained now."""
-    results: dict[str, Any] = {"machine": _machine(), "arms": {}, "search": None, "hardware": None}
+    kept = json.loads(TWIN.read_text(encoding="utf-8")).get("columns") if TWIN.is_file() else None
+    results: dict[str, Any] = {"machine": _machine(), "arms": {}, "search": None, "hardware": None, "columns": kept}
     for number in range(len(arms(runs))):
         arm = arms(runs)[number]  # anew: a scheme may have been found since
         done = arm.recipe is not None and (runs / arm.recipe.name / "checkpoint.json").is_file()
@@ -49,6 +51,17 @@ def collect(runs: Path, *, train: bool, only: str | None = None) -> None:
     results["search"] = _searched(results["arms"], runs, run=train and only is None)
     results["hardware"] = hardware(runs, results["arms"])
     _write(results)
+
+
+def collect_columns(runs: Path, *, train: bool) -> None:
+    """Write what is measured of the column Lasso into the twin, arm by arm; all else in it stays."""
+    results = json.loads(TWIN.read_text(encoding="utf-8"))
+    found = results["columns"] = {"machine": _machine(), "networks": {}}
+    for network in bsq_columns.EPOCHS:
+        own = found["networks"][network] = dict.fromkeys(bsq_columns.SETTINGS)
+        for arm in bsq_columns.arms(network):
+            own[arm.name] = bsq_columns.measured(arm, runs, train=train)
+            _write(results)
 
 
 def _write(results: dict[str, Any]) -> None:
@@ -117,7 +130,9 @@ def _points(name: str, limit: float, file: Path, *, run: bool) -> list[dict[str,
     graph = find_checkpoint(file.parent.parent).graph
     points = []
     for point in json.loads(file.read_text(encoding="utf-8"))["found"]:
-        widths = json.loads((file.parent / f"{point['method']}.json").read_text(encoding="utf-8"))
+        if point["file"] is None:  # a uniform width, which the page has as an arm
+            continue
+        widths = json.loads((file.parent / point["file"]).read_text(encoding="utf-8"))
         total = sum(layer.weights for layer in graph.layers)
         points.append({
             "budget_of": name, "budget": f"average_weight_bits<={limit}", "method": point["method"],
@@ -309,6 +324,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.verb == "page":
         page()
+    elif arguments.only == "columns":
+        collect_columns(arguments.runs, train=arguments.verb == "measure")
     else:
         collect(arguments.runs, train=arguments.verb == "measure", only=arguments.only)
 

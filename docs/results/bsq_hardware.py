@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,48 @@ CALIBRATION_IMAGES = 256
 
 def priced(checkpoint: Checkpoint) -> dict[str, dict[str, float]]:
     """Return array -> cycles of the array and joules of one image, memory and vector unit included in the latter."""
-    found = {name: _cost(checkpoint, name, None) for name in STATIC}
+    assignment = {layer.name: layer.allowed[0] for layer in checkpoint.graph.layers}
+    found = {name: _cost(checkpoint, assignment, name, None) for name in STATIC}
     for group in GROUPS:
         wave = BitWave(group=group, rows=32, columns=16)
         vert = BitVert(group=group, multipliers=group // 2, rows=32, columns=16)
-        found[f"bit-serial, groups of {group}"] = _cost(checkpoint, "bitwave", wave, _every_column(wave, checkpoint))
+        found[f"bit-serial, groups of {group}"] = _cost(
+            checkpoint, assignment, "bitwave", wave, _every_column(wave, checkpoint)
+        )
         for name, array in (("bitwave", wave), ("bitvert", vert)):
             counted = weight_cycles(array, checkpoint, checkpoint.graph.widths)
-            found[f"{name}, groups of {group}"] = _cost(checkpoint, name, array, counted)
+            found[f"{name}, groups of {group}"] = _cost(checkpoint, assignment, name, array, counted)
     return found
 
 
-def _cost(checkpoint: Checkpoint, profile: str, array: ArrayModel | None, cycles: Any = None) -> dict[str, float]:
+def priced_at_widths(checkpoint: Checkpoint, rows: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Return array -> uniform weight bits -> cycles and joules of one image, of a network that switches its widths.
+
+    Args:
+        checkpoint: The network; its codes are two's complement, so that without skipping a width takes as many cycles.
+        rows: Output channels at once, of BitWave and BitVert.
+    """
+    group = GROUPS[0]
+    wave = BitWave(group=group, rows=rows, columns=16)
+    vert = BitVert(group=group, multipliers=group // 2, rows=rows, columns=16)
+    arrays: dict[str, tuple[str, ValueArray, Any]] = {"bit-serial": ("bitwave", wave, None)}
+    for name, array in (("bitwave", wave), ("bitvert", vert)):
+        arrays[name] = name, array, weight_cycles(array, checkpoint, checkpoint.graph.widths)
+    graph = checkpoint.graph
+    assignments = {str(bits): graph.uniform(bits) for bits in graph.uniform_bits}
+    return {
+        title: {bits: _cost(checkpoint, own, name, array, counted) for bits, own in assignments.items()}
+        for title, (name, array, counted) in arrays.items()
+    }
+
+
+def _cost(
+    checkpoint: Checkpoint,
+    assignment: Mapping[str, BitWidths],
+    profile: str,
+    array: ArrayModel | None,
+    cycles: Any = None,
+) -> dict[str, float]:
     loaded = load_any_profile(profile)
     assert isinstance(loaded, ArrayProfile)
     chip = build_accelerator(loaded)
@@ -49,7 +80,6 @@ def _cost(checkpoint: Checkpoint, profile: str, array: ArrayModel | None, cycles
         vector_lanes=chip.vector_lanes, energy_table=chip.energy_table, nodes=(),
         frequencies_hertz=chip.frequencies_hertz, weight_cycles=cycles,
     )  # fmt: skip
-    assignment = {layer.name: layer.allowed[0] for layer in graph.layers}
     sites = [(table.width_index(own.weight), table.width_index(own.activation)) for own in assignment.values()]
     total = sum(int(table.compute_cycles[site, w, a]) for site, (w, a) in enumerate(sites))
     return {"cycles": total, "joules": table.frame_energy_joules(assignment)}
