@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ PICOSECONDS_PER_SECOND = 10**12
 ANSWERING = ("inference", "rerun")
 """Purposes whose predictions may become a frame's."""
 NEVER = -1
+PROBE = "probe"
+_MEANT = ("weight_bits", "activation_bits")
 _SUMMED = ("weight_bits", "activation_bits", "cycles", "dram_bits", "energy_joules", "norm_reload")
 COLUMNS = ("frame", "attempt", "purpose", "layer", "start_picoseconds", "finish_picoseconds", *_SUMMED)
 
@@ -28,7 +31,8 @@ COLUMNS = ("frame", "attempt", "purpose", "layer", "start_picoseconds", "finish_
 class LayerTotals:
     """One row of ``layers.csv``; the means weigh every execution the same, and are null without any.
 
-    What was moved for a preempted frame counts in time, cycles, traffic and energy, but is no execution.
+    What was moved for a preempted frame, and what ran for no frame's answer, counts in time, cycles, traffic and
+    energy, but is no execution.
     """
 
     layer: str
@@ -55,6 +59,9 @@ class LayerStatistics:
         executed_macs: Of all executions: what the means are weighted by.
         preemptions: Times that a frame was preempted.
         moved_bits: Bits of tensors that left the chip then, and of those that returned.
+        answering_joules: Dynamic energy of executions whose predictions may become a frame's.
+        probe_joules: Dynamic energy of probes.
+        probes: Probes that were begun.
     """
 
     totals: tuple[LayerTotals, ...]
@@ -65,6 +72,9 @@ class LayerStatistics:
     executed_macs: float = 0.0
     preemptions: int = 0
     moved_bits: int = 0
+    answering_joules: float = 0.0
+    probe_joules: float = 0.0
+    probes: int = 0
 
 
 def layer_statistics(run: RunTables, graph: LayerGraph) -> LayerStatistics:
@@ -94,6 +104,9 @@ def combined(statistics: Sequence[LayerStatistics]) -> LayerStatistics:
         executed_macs=macs,
         preemptions=sum(each.preemptions for each in statistics),
         moved_bits=sum(each.moved_bits for each in statistics),
+        answering_joules=math.fsum(each.answering_joules for each in statistics),
+        probe_joules=math.fsum(each.probe_joules for each in statistics),
+        probes=sum(each.probes for each in statistics),
     )
 
 
@@ -120,21 +133,27 @@ def _add_up(batches: Iterable[pa.Table], graph: LayerGraph) -> LayerStatistics:
     executions = np.zeros(sites, np.int64)
     sums: dict[str, NDArray[Any]] = {name: np.zeros(sites) for name in (*_SUMMED, "busy")}
     switches, mixed = _Switches(sites), _MixedFrames(graph)
-    preemptions = moved_bits = 0
+    preemptions = moved_bits = probes = 0
+    answering_joules = probe_joules = 0.0
     for batch in batches:
         positions = site_positions(batch, graph)
         columns = {name: numbers(batch.column(name)) for name in COLUMNS if name not in ("layer", "purpose")}
         columns["busy"] = columns["finish_picoseconds"] - columns["start_picoseconds"]
-        for name in sums:
-            sums[name] += np.bincount(positions, weights=columns[name], minlength=sites)
         purpose = batch.column("purpose")
+        answering = numbers(pc.is_in(purpose, value_set=pa.array(ANSWERING)))
+        probing = numbers(pc.equal(purpose, PROBE))
+        for name in sums:
+            counted = columns[name] * answering if name in _MEANT else columns[name]
+            sums[name] += np.bincount(positions, weights=counted, minlength=sites)
+        answering_joules += float(columns["energy_joules"][answering].sum())
+        probe_joules += float(columns["energy_joules"][probing].sum())
+        probes += int((probing & (positions == 0)).sum())
         moving = numbers(pc.is_in(purpose, value_set=pa.array(MOVING)))
         preemptions += int(numbers(pc.equal(purpose, MOVING[0])).sum())
         moved_bits += int(columns["dram_bits"][moving].sum())
-        executions += np.bincount(positions[~moving], minlength=sites)
+        executions += np.bincount(positions[answering], minlength=sites)
         codes = columns["weight_bits"].astype(np.int16) * 256 + columns["activation_bits"]
-        switches.add(positions[~moving], codes[~moving])
-        answering = numbers(pc.is_in(purpose, value_set=pa.array(ANSWERING)))
+        switches.add(positions[answering], codes[answering])
         mixed.add(positions[answering], codes[answering], columns["frame"][answering], columns["attempt"][answering])
     macs = np.array([layer.macs for layer in graph.layers], np.float64)
     return LayerStatistics(
@@ -159,6 +178,9 @@ def _add_up(batches: Iterable[pa.Table], graph: LayerGraph) -> LayerStatistics:
         executed_macs=float(macs @ executions),
         preemptions=preemptions,
         moved_bits=moved_bits,
+        answering_joules=answering_joules,
+        probe_joules=probe_joules,
+        probes=probes,
     )
 
 

@@ -112,7 +112,19 @@ def _summary(run: RunTables, layers: LayerStatistics, switches: int, wall_second
         **resting,
         "energy_per_input_joules": ratio(device["energy_joules"], frames["inputs_completed"]),
         **_bit_metrics(layers, switches),
+        "probes": layers.probes,
+        "probe_energy_joules": layers.probe_joules,
+        **_decision_metrics(run, device["decisions"], layers),
         "wall_seconds": wall_seconds,
+    }
+
+
+def _decision_metrics(run: RunTables, decisions: int, layers: LayerStatistics) -> dict[str, Any]:
+    """Return what deciding took, and how much that is of what the frames' layers took."""
+    joules = decisions * run.manifest["limits"]["decision_energy_joules"]
+    return {
+        "decision_energy_joules": joules,
+        "decision_energy_share": ratio(joules, layers.answering_joules),
     }
 
 

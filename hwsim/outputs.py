@@ -128,18 +128,51 @@ def lazy_predictions(
     wanted: dict[tuple[Widths, ...], set[int]] = defaultdict(set)
     for frame in ran:
         wanted[frame.widths].update(frame.inputs)
-    known: dict[tuple[Widths, ...], NDArray[np.int32]] = {}
+    answers = Answers(loaded, cache)
     for done, (widths, inputs) in enumerate(wanted.items()):
-        table = cache.load(widths) if cache else np.full(len(loaded.labels), UNKNOWN, dtype=np.int32)
-        needed = np.array(sorted(inputs))
-        missing = needed[table[needed] == UNKNOWN]
-        if missing.size:
-            table[missing] = loaded.predict(widths, missing)
-            if cache:
-                cache.store(widths, table)
-        known[widths] = table
+        answers.of(widths, sorted(inputs))
+        answers.keep()
         progress((done + 1) / len(wanted))
-    return {frame.frame: known[frame.widths][list(frame.inputs)] for frame in ran}
+    return {frame.frame: answers.of(frame.widths, frame.inputs) for frame in ran}
+
+
+class Answers:
+    """Predictions when they are asked for, each (assignment, input) computed once.
+
+    Args:
+        loaded: The network and its data.
+        cache: What earlier runs computed, and where ``keep`` puts the rest.
+    """
+
+    def __init__(self, loaded: LoadedNetwork, cache: PredictionCache | None) -> None:
+        self._loaded = loaded
+        self._cache = cache
+        self._tables: dict[tuple[Widths, ...], NDArray[np.int32]] = {}
+        self._new: set[tuple[Widths, ...]] = set()
+
+    def of(self, widths: tuple[Widths, ...], inputs: Sequence[int]) -> NDArray[np.int32]:
+        """Return the predicted classes of some inputs under one assignment."""
+        if widths not in self._tables:
+            unknown = np.full(len(self._loaded.labels), UNKNOWN, dtype=np.int32)
+            self._tables[widths] = self._cache.load(widths) if self._cache else unknown
+        table, needed = self._tables[widths], np.array(inputs)
+        missing = np.unique(needed[table[needed] == UNKNOWN])
+        if missing.size:
+            table[missing] = self._loaded.predict(widths, missing)
+            self._new.add(widths)
+        found: NDArray[np.int32] = table[needed]
+        return found
+
+    def agreement(self, inputs: tuple[int, ...], own: tuple[Widths, ...], other: tuple[Widths, ...]) -> int:
+        """Return for how many inputs two assignments give the same class."""
+        return int((self.of(own, inputs) == self.of(other, inputs)).sum())
+
+    def keep(self) -> None:
+        """Write what is new to disk."""
+        if self._cache is not None:
+            for widths in self._new:
+                self._cache.store(widths, self._tables[widths])
+        self._new.clear()
 
 
 class PredictionCache(TableCache):

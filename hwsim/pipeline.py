@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from hwsim.simulation.events import FrameEnded, Observer, OfStream
 from hwsim.simulation.simulator import Simulator, Values
 
 if TYPE_CHECKING:
-    from hwsim.outputs import InStepExecution, LoadedNetwork, Predictions
+    from hwsim.outputs import Answers, InStepExecution, LoadedNetwork, Predictions
     from hwsim.value_cycles import ValueCycles
 
 __all__ = ["Plan", "Progress", "plan", "run", "run_folder"]
@@ -132,6 +132,7 @@ class _Execution:
         loaded: Its network with its data; ``None`` without outputs.
         in_step: Runs it within the simulation, where that is wanted.
         counting: Counts cycles from its values, where they depend on activations.
+        answers: Tells what it answers under other widths, where the controller makes probes.
         predictions: Frame -> predicted classes.
     """
 
@@ -139,6 +140,7 @@ class _Execution:
     loaded: LoadedNetwork | None = None
     in_step: InStepExecution | None = None
     counting: ValueCycles | None = None
+    answers: Answers | None = None
     predictions: Predictions
 
     @classmethod
@@ -148,6 +150,7 @@ class _Execution:
         return cls(
             stream=stream, loaded=loaded, in_step=in_step,
             counting=_load_values(planned.device.array, loaded, in_step),
+            answers=_load_answers(stream, loaded),
             predictions={} if in_step is None else in_step.predictions,
         )  # fmt: skip
 
@@ -171,7 +174,8 @@ class _Execution:
     def values(self) -> Values:
         """What the simulation takes from it."""
         confidences = tuple if self.in_step is None else self.in_step.take_confidences
-        return Values(confidences=confidences, array_cycles=self.counting)
+        values = Values(confidences=confidences, array_cycles=self.counting)
+        return values if self.answers is None else replace(values, agreement=self.answers.agreement)
 
     def observers(self, at: int) -> list[Observer]:
         """Return what follows the frames of the stream at this position."""
@@ -187,8 +191,9 @@ class _Execution:
 
     def keep(self) -> None:
         """Write to disk what other runs may use."""
-        if self.counting is not None:
-            self.counting.keep()
+        for each in (self.counting, self.answers):
+            if each is not None:
+                each.keep()
 
 
 def _load_outputs(planned: Plan, stream: PlannedStream) -> tuple[LoadedNetwork | None, InStepExecution | None]:
@@ -205,6 +210,15 @@ def _load_outputs(planned: Plan, stream: PlannedStream) -> tuple[LoadedNetwork |
     if not PredictionCache(loaded).is_started:
         _ = loaded.network  # a network that cannot be loaded is refused before anything is simulated
     return loaded, None
+
+
+def _load_answers(stream: PlannedStream, loaded: LoadedNetwork | None) -> Answers | None:
+    """Return what probes compare, where the controller makes some."""
+    if loaded is None or not stream.probes:
+        return None
+    from hwsim.outputs import Answers, PredictionCache
+
+    return Answers(loaded, PredictionCache(loaded))
 
 
 def _load_values(

@@ -51,7 +51,8 @@ class PlannedStream:
         checkpoint: The network.
         costs: Its cost table on the device.
         controller: Who decides for its frames.
-        needs_outputs: Whether that reads what the network answers.
+        needs_outputs: Whether that reads how confident the network is.
+        probes: Whether that compares what it answers at other widths.
         safe: Widths that take its place if it fails; ``None``: the run ends then.
     """
 
@@ -60,6 +61,7 @@ class PlannedStream:
     costs: CostTable
     controller: Controller
     needs_outputs: bool
+    probes: bool
     safe: Decision | None
 
 
@@ -137,8 +139,13 @@ def plan(
         device=device,
         streams=streams,
         controller=named,
-        run_id=provenance.run_id(resolved(scenario, profile), [checkpoint.sha256 for checkpoint in checkpoints]),
+        run_id=provenance.run_id(resolved(scenario, profile), list(map(_identity, checkpoints))),
     )
+
+
+def _identity(checkpoint: Checkpoint) -> str:
+    """Return what a run's hash has of a network: what it computes and costs, and what controllers are told of it."""
+    return f"{checkpoint.sha256} {checkpoint.accuracies}"
 
 
 def _checkpoint(scenario: Scenario, at: int, path: Path, sets: Sequence[str]) -> Checkpoint:
@@ -172,23 +179,26 @@ def _planned_stream(
     with _blaming(path, sets, ("streams", at, "network")):
         costs = _cost_table(device, checkpoint, stream.inputs_per_frame)
     chosen = controller_of(scenario, at)
-    network = NetworkView(graph=checkpoint.graph, costs=costs)
+    network = NetworkView(graph=checkpoint.graph, costs=costs, accuracies=checkpoint.accuracies)
     key, given = _controller_place(scenario, at, option)
     safe = None
     if chosen.safe is not None:
         with _blaming(path, sets, (*key, "safe")):
             safe, _ = build_controller("static", chosen.safe).init(device_view(device), network)
     with _blaming(path, sets, key, given):
-        needs_outputs = _rehearse(chosen, device_view(device), network, fails_safe=safe is not None)
-        if needs_outputs and scenario.outputs == "none":
+        guard = _rehearsed(chosen, device_view(device), network, fails_safe=safe is not None)
+        if guard.needs_outputs and scenario.outputs == "none":
             raise ConfigurationError("reads confidences, but the scenario says outputs: none: set in_step")
+        if guard.probes and scenario.outputs == "none":
+            raise ConfigurationError("compares outputs by probes, but the scenario says outputs: none: set lazy")
     return PlannedStream(
-        stream=stream, checkpoint=checkpoint, costs=costs, controller=chosen, needs_outputs=needs_outputs, safe=safe
-    )
+        stream=stream, checkpoint=checkpoint, costs=costs, controller=chosen, needs_outputs=guard.needs_outputs,
+        probes=guard.probes, safe=safe,
+    )  # fmt: skip
 
 
-def _rehearse(chosen: Controller, device: DeviceView, network: NetworkView, *, fails_safe: bool) -> bool:
-    """Try a controller out, and return whether it reads outputs.
+def _rehearsed(chosen: Controller, device: DeviceView, network: NetworkView, *, fails_safe: bool) -> Guard:
+    """Return a controller that was tried out.
 
     Raises:
         ConfigurationError: There is none of this name, it has other options, or it refuses the device or network.
@@ -200,7 +210,7 @@ def _rehearse(chosen: Controller, device: DeviceView, network: NetworkView, *, f
     except ControllerError:
         if not fails_safe:
             raise
-    return guard.needs_outputs
+    return guard
 
 
 def answer_limit_seconds(controller: Controller) -> float:
@@ -265,6 +275,7 @@ def _stream_setup(planned: PlannedStream, available_inputs: int) -> StreamSetup:
         controller=build_controller(planned.controller.name, planned.controller.options),
         safe=planned.safe,
         answer_limit_seconds=answer_limit_seconds(planned.controller),
+        accuracies=planned.checkpoint.accuracies,
         arrivals=build_arrivals(stream.arrivals),
         link_outages=build_outages(stream.link_outages),
         inputs_per_frame=stream.inputs_per_frame,

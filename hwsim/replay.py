@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.errors import RecordsError
-from hwsim.layer_statistics import site_positions
+from hwsim.layer_statistics import ANSWERING, site_positions
 from hwsim.outputs import LoadedNetwork, lazy_predictions
-from hwsim.records.schema import MOVING
 from hwsim.records.store import RunFolder
 from hwsim.records.streams import StreamTables, streams_of
 from hwsim.simulation.events import FrameEnded, Widths
@@ -118,7 +117,7 @@ def _require_some(run: RunFolder, only: int | None, found: int) -> None:
 
 def _realised_widths(run: StreamTables, only: int | None) -> dict[int, tuple[Widths, ...]]:
     table = run.table("layers", ["frame", "purpose", "layer", "weight_bits", "activation_bits"])
-    table = table.filter(pc.invert(pc.is_in(table["purpose"], value_set=pa.array(MOVING))))
+    table = table.filter(pc.is_in(table["purpose"], value_set=pa.array(ANSWERING)))
     if only is not None:
         table = table.filter(pc.equal(table["frame"], only))
     positions = site_positions(table, run.graph)

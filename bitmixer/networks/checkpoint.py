@@ -88,6 +88,11 @@ class Checkpoint:
 
         return graph_from_onnx(file)
 
+    @property
+    def accuracies(self) -> dict[int, float]:
+        """Accuracy at each uniform width as measured after training; empty where that is not known."""
+        return {int(bits): accuracy for bits, accuracy in ((self.metrics or {}).get("uniform") or {}).items()}
+
     @cached_property
     def sha256(self) -> str:
         """Hash of everything that decides what the network computes and costs."""

@@ -7,7 +7,7 @@ runs in the simulator, in replay and in tests. What it draws at random comes fro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -44,10 +44,51 @@ class NetworkView:
     Attributes:
         graph: Its sites and the widths that each allows.
         costs: Cycles and energy of each site at each width, for a whole frame's inputs.
+        accuracies: Uniform width -> accuracy, as measured once after training, on the data of the training; empty if
+            that is not known. What it is worth on the inputs of the run is another matter.
     """
 
     graph: LayerGraph
     costs: CostTable
+    accuracies: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedFrame:
+    """What became of a frame that ran to its end.
+
+    Attributes:
+        frame: Its number.
+        widths: The (weight, activation) bits that its sites ran at, by position.
+        inputs: How many inputs it had.
+        on_time: Whether it met its deadline.
+        latency_picoseconds: From its arrival to its end.
+        energy_joules: Dynamic energy of its layers.
+    """
+
+    frame: int
+    widths: tuple[tuple[int, int], ...]
+    inputs: int
+    on_time: bool
+    latency_picoseconds: int
+    energy_joules: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """What a probe told of a frame.
+
+    Attributes:
+        frame: The frame that was run again.
+        widths: The bits that the frame itself had run at, by position.
+        inputs: How many inputs it had.
+        agreeing: For how many of them both runs name the same class. What the true class is, nobody tells.
+    """
+
+    frame: int
+    widths: tuple[tuple[int, int], ...]
+    inputs: int
+    agreeing: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +117,8 @@ class Observation:
             controller needs outputs.
         state_of_charge: What the battery's gauge read last, of 1; ``None`` on the mains.
         stream: Name of the stream.
+        finished: Frames that ran to their end since the last observation.
+        probes: Probes that were completed since then.
     """
 
     time_picoseconds: int
@@ -93,6 +136,22 @@ class Observation:
     free_bandwidth_share: float | None = None
     state_of_charge: float | None = None
     stream: str = ""
+    finished: tuple[FinishedFrame, ...] = ()
+    probes: tuple[ProbeResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A wish to run the last finished frame again, while nothing else is to be done, to compare its answers.
+
+    It costs time, energy and heat as any frame does; frames that arrive preempt it between two layers. One that is
+    wished for while another is under way, or before a frame is finished, is passed over.
+
+    Attributes:
+        widths: Bits of sites, by name; those that are not named run at their highest.
+    """
+
+    widths: Mapping[str, BitWidths] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +163,13 @@ class Decision:
         frequency_hertz: Requested clock (the device takes the highest that the streams request, or its throttle's cap
             if that is lower); ``None`` leaves the request as it is.
         reason: Why, in a few words, for the records.
+        probe: A probe to be made; only by controllers that declare ``probes = True``.
     """
 
     widths: Mapping[str, BitWidths]
     frequency_hertz: int | None = None
     reason: str
+    probe: Probe | None = None
 
 
 @runtime_checkable
@@ -119,6 +180,8 @@ class Controller(Protocol):
         wakes_on: When it is asked.
         tick_picoseconds: Period of ``tick`` wakes.
         needs_outputs: Whether it reads the confidence of finished frames.
+
+    A controller that asks for probes has an attribute ``probes``, which is true.
     """
 
     wakes_on: frozenset[Wake]

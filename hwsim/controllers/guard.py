@@ -37,6 +37,7 @@ class Guard:
         self.name = f"controller {type(controller).__name__}"
         self.wakes_on: frozenset[Wake] = frozenset(self._attribute("wakes_on"))
         self.needs_outputs = bool(self._attribute("needs_outputs"))
+        self.probes = bool(getattr(controller, "probes", False))
         if unknown := self.wakes_on - set(get_args(Wake)):
             known = ", ".join(get_args(Wake))
             raise ControllerError(f"{self.name}: wakes_on has {', '.join(map(repr, unknown))}; expected {known}")
@@ -110,21 +111,28 @@ class Guard:
         return ControllerError(f"{self.name}: {question}: gave no answer within {self._limit_seconds:g} s of real time")
 
     def _check(self, decision: Decision, graph: LayerGraph) -> None:
-        """Refuse widths and clocks that do not exist."""
-        if not isinstance(decision.widths, Mapping):
-            raise ControllerError(f"{self.name}: widths are {decision.widths!r}; expected a mapping site -> BitWidths")
-        for site, widths in decision.widths.items():
-            if site not in graph.index:
-                raise ControllerError(f"{self.name}: unknown site {site!r}: {did_you_mean(str(site), graph.index)}")
-            if not isinstance(widths, tuple) or widths not in graph[site].allowed:
-                allowed = ", ".join(map(str, graph[site].allowed))
-                raise ControllerError(f"{self.name}: site {site!r} cannot run at {widths}; it allows {allowed}")
+        """Refuse widths, clocks and probes that do not exist."""
+        self._check_widths(decision.widths, graph)
+        if decision.probe is not None:
+            if not self.probes:
+                raise ControllerError(f"{self.name}: asks for a probe, but does not declare probes = True")
+            self._check_widths(decision.probe.widths, graph)
         hertz = decision.frequency_hertz
         if hertz is not None and not (isinstance(hertz, Integral) and hertz > 0):
             told = "NaN" if isinstance(hertz, float) and math.isnan(hertz) else repr(hertz)
             raise ControllerError(f"{self.name}: requests {told} Hz; expected a whole number above 0")
         if not isinstance(decision.reason, str):
             raise ControllerError(f"{self.name}: its reason is {decision.reason!r}; expected text")
+
+    def _check_widths(self, wanted: object, graph: LayerGraph) -> None:
+        if not isinstance(wanted, Mapping):
+            raise ControllerError(f"{self.name}: widths are {wanted!r}; expected a mapping site -> BitWidths")
+        for site, widths in wanted.items():
+            if site not in graph.index:
+                raise ControllerError(f"{self.name}: unknown site {site!r}: {did_you_mean(str(site), graph.index)}")
+            if not isinstance(widths, tuple) or widths not in graph[site].allowed:
+                allowed = ", ".join(map(str, graph[site].allowed))
+                raise ControllerError(f"{self.name}: site {site!r} cannot run at {widths}; it allows {allowed}")
 
 
 class _TookTooLongError(BaseException):

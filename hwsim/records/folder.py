@@ -79,6 +79,7 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
             "maximum_frequency_hertz": device.frequencies_hertz[0],
             "sensor_node": device.thermal_network.nodes[device.sensor_node],
             "maximum_junction_celsius": device.maximum_junction_celsius,
+            "decision_energy_joules": device.decision.energy_joules,
             "trips": [dataclasses.asdict(mark) for mark in device.throttling.marks],
             **_battery_limits(device.battery),
         },

@@ -158,7 +158,7 @@ class Recorder(Observer):
         table = {
             "frame": events.frame,
             "stream": self._stream_names.take(pa.array(stream)),
-            "attempt": pa.repeat(pa.scalar(0, pa.int32()), count),
+            "attempt": np.asarray(events.attempt, dtype=np.int32),
             "purpose": events.purpose,
             "network_version": pa.repeat(pa.scalar(0, pa.int32()), count),
             "layer": self._names.take(pa.array(self._first_site[stream] + events.position)),

@@ -9,15 +9,21 @@ The frame of the highest priority goes first, among equals the one that arrived 
 a lower priority runs preempts it as soon as the layer under way is done: what that frame has on chip is moved to DRAM,
 and back before its next layer. What else is on chip, weight planes and norm parameters, serves the stream that runs:
 another stream's frame overwrites it, whether it preempts or not.
+
+A probe is a frame of the lowest priority of all: it begins when nothing else is to be done, and whatever arrives
+preempts it. It counts as another stream's: what it needs it fetches, and what was on chip is gone (a pessimism, as it
+is the same network).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import simpy
 
+from hwsim.controllers.base import FinishedFrame
 from hwsim.plant.operating_points import cycles_done, duration_picoseconds
 from hwsim.simulation.activity import Activity
 from hwsim.simulation.bandwidth import Bandwidth
@@ -28,6 +34,8 @@ from hwsim.simulation.lane import Frame, Job, Lane
 from hwsim.simulation.schedule import Pace, Schedule
 
 Process = Generator[simpy.Event, Any, None]
+NEVER_DUE = 1 << 62
+"""Deadline of what has none, in picoseconds."""
 
 
 class Accelerator:
@@ -39,20 +47,27 @@ class Accelerator:
         activity: Told of what the array does.
         announcer: Told of what becomes of layers and frames.
         idle_states: Told when there is nothing to do, and asked for the array back.
+        shadows: Where probes wait, by the number of their stream; of streams whose controllers ask for some.
         drop_expired: Whether a waiting frame whose deadline has passed is dropped instead of begun.
+
+    Attributes:
+        probe_ended: Called with the stream of a probe and the widths that it ran at; without any if it was aborted.
     """
 
     def __init__(
         self, environment: simpy.Environment, lanes: Sequence[Lane], activity: Activity, announcer: Announcer, *,
-        idle_states: IdleStates, drop_expired: bool,
+        idle_states: IdleStates, drop_expired: bool, shadows: Mapping[int, Lane] | None = None,
     ) -> None:  # fmt: skip
         self._environment = environment
-        self._lanes = tuple(lanes)
-        self._above = tuple(tuple(other for other in lanes if other.priority > lane.priority) for lane in lanes)
+        self._streams = tuple(lanes)
+        self._shadows = dict(shadows or {})
+        self._lanes = (*lanes, *self._shadows.values())
+        self._above = {lane: tuple(other for other in lanes if other.priority > lane.priority) for lane in self._lanes}
         self._activity = activity
         self._announcer = announcer
         self._idle_states = idle_states
         self._drop_expired = drop_expired
+        self.probe_ended: Callable[[int, tuple[Widths, ...]], None] = lambda stream, widths: None
         self._work = environment.event()
         self._executing = False
         self._is_on = True
@@ -68,16 +83,40 @@ class Accelerator:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs and nothing waits."""
-        return all(lane.next_frame is None for lane in self._lanes)
+        """Whether nothing runs and nothing waits, but for probes."""
+        return all(lane.next_frame is None for lane in self._streams)
+
+    @property
+    def probing(self) -> bool:
+        """Whether a probe runs or waits."""
+        return any(lane.next_frame is not None for lane in self._shadows.values())
+
+    def probe(self, stream: int, widths: Sequence[Widths]) -> tuple[Frame, tuple[Widths, ...]] | None:
+        """Run a stream's last finished frame again at these widths, unless another probe of it is under way.
+
+        Returns:
+            That frame, and the widths that it had run at itself; ``None`` if nothing was begun.
+        """
+        shadow, last = self._shadows[stream], self._streams[stream].last
+        if not self._is_on or last is None or shadow.next_frame is not None:
+            return None
+        frame, _ = last
+        shadow.wanted = list(widths)
+        shadow.queue.append(replace(frame, purpose="probe", deadline_picoseconds=NEVER_DUE))
+        self._call()
+        return last
 
     def arrive(self, frame: Frame) -> None:
         """Queue a frame, or drop it where its stream's queue is full or the device is off."""
-        lane = self._lanes[frame.stream]
+        lane = self._streams[frame.stream]
         if not self._is_on or len(lane.queue) >= lane.capacity:
             self._drop(frame, "dropped_queue")
             return
         lane.queue.append(frame)
+        self._call()
+
+    def _call(self) -> None:
+        """Tell the array that there is work."""
         if not self._work.triggered:
             self._work.succeed()
 
@@ -116,12 +155,30 @@ class Accelerator:
 
     def _end(self, job: Job, status: str, widths: tuple[Widths, ...]) -> None:
         frame = job.frame
+        if frame.purpose == "probe":
+            self.probe_ended(frame.stream, widths)
+            return
         event = FrameEnded(
             frame.number, status, frame.arrival_picoseconds, job.started_picoseconds, int(self._environment.now),
             frame.deadline_picoseconds, frame.inputs, widths, job.energy_joules, frame.stream,
         )  # fmt: skip
         for tell in self._announcer.frame_ended:
             tell(event)
+        if widths:
+            self._keep(job, widths, on_time=status == "on_time")
+
+    def _keep(self, job: Job, widths: tuple[Widths, ...], *, on_time: bool) -> None:
+        """Keep the frame for a probe, and what became of it for the controller."""
+        frame, lane = job.frame, self._streams[job.frame.stream]
+        lane.last = frame, widths
+        if lane.finished is not None:
+            latency = int(self._environment.now) - frame.arrival_picoseconds
+            lane.finished.append(
+                FinishedFrame(
+                    frame=frame.number, widths=widths, inputs=len(frame.inputs), on_time=on_time,
+                    latency_picoseconds=latency, energy_joules=job.energy_joules,
+                )
+            )  # fmt: skip
 
     def _run(self) -> Process:
         while True:
@@ -157,7 +214,7 @@ class Accelerator:
             lane.before_frame()
         job.started_picoseconds = int(self._environment.now)
         job.committed = list(lane.wanted)
-        for tell in self._announcer.frame_started:
+        for tell in self._announcer.frame_started if job.frame.purpose == "inference" else ():
             tell(FrameStarted(job.frame.number, job.frame.inputs, lane.number))
         return job
 
@@ -170,7 +227,7 @@ class Accelerator:
 
     def _execute(self, lane: Lane, job: Job) -> Process:
         """Run the layers that are left, to the end of the frame, or until it is preempted or aborted."""
-        schedule, above = lane.schedule, self._above[lane.number]
+        schedule, above = lane.schedule, self._above[lane]
         for position in range(job.position + 1, schedule.sites):
             yield from self._layer(lane, job, position)
             if self._is_on and above and position + 1 < schedule.sites and self._next(above) is not None:
@@ -191,9 +248,10 @@ class Accelerator:
         if lane.before_layer is not None:
             lane.before_layer()
         job.unsaid.append(position)
-        for issued in lane.tellable(job):
-            for tell in announcer.layer_issued:
-                tell(issued)
+        if job.frame.purpose == "inference":
+            for issued in lane.tellable(job):
+                for tell in announcer.layer_issued:
+                    tell(issued)
         next_bits, reload = lane.requantised(job)
         missing = lane.missing_planes(job)
         row = schedule.row(position, widths, next_bits, norm_reload=reload, missing_planes=missing)
@@ -207,7 +265,7 @@ class Accelerator:
         event = LayerExecuted(
             job.frame.number, position, *widths, next_bits, reload,
             missing + schedule.planes.streamed(position, widths[0]), begun, int(self._environment.now), cycles,
-            schedule.array_cycles[valued], row, scale, spent, lane.number,
+            schedule.array_cycles[valued], row, scale, spent, lane.number, job.frame.purpose, 0, job.frame.attempt,
         )  # fmt: skip
         for tell_done in announcer.layer_executed:
             tell_done(event)
@@ -229,7 +287,7 @@ class Accelerator:
         position = job.position + (purpose == "restore")
         event = LayerExecuted(
             job.frame.number, position, 0, 0, 0, False, 0, begun, int(self._environment.now), cycles, 0, -1, scale,
-            spent, lane.number, purpose, bits,
+            spent, lane.number, purpose, bits, job.frame.attempt,
         )  # fmt: skip
         for tell in self._announcer.layer_executed:
             tell(event)

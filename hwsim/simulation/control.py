@@ -18,6 +18,7 @@ from hwsim.plant.sensors import SensorChannel
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.events import Announcer, DecisionTaken, Widths
 from hwsim.simulation.lane import Lane
+from hwsim.simulation.probing import Probing
 
 
 def device_view(device: Device) -> DeviceView:
@@ -46,7 +47,7 @@ class ControlLoop:
         die_sensor: SensorChannel, read_free_bandwidth: Callable[[], float | None],
         read_state_of_charge: Callable[[], float | None],
         confidences: Callable[[], tuple[float, ...]],
-        generator: np.random.Generator, safe: Decision | None,
+        generator: np.random.Generator, safe: Decision | None, probing: Probing,
     ) -> None:  # fmt: skip
         self._environment = environment
         self._controller = controller
@@ -62,6 +63,8 @@ class ControlLoop:
         self._confidences = confidences
         self._generator = generator
         self._safe = safe
+        self._probing = probing
+        lane.finished = [] if controller.wakes_on else None
         self._starts = 0
         self.asked = 0
         self.failures: list[str] = []
@@ -115,7 +118,11 @@ class ControlLoop:
             confidences=self._confidences(),
             state_of_charge=self._read_state_of_charge(),
             stream=lane.name,
+            finished=tuple(lane.finished or ()),
+            probes=self._probing.take(),
         )
+        if lane.finished:
+            lane.finished.clear()
         try:
             decision, self._state = self._controller.decide(
                 observation, self._state, self._generator, self._network.graph
@@ -151,6 +158,8 @@ class ControlLoop:
         if decision.frequency_hertz is not None:
             self._clock.request(decision.frequency_hertz, int(self._environment.now), stream=lane.number)
         self._announce(decision, asked_picoseconds, before)
+        if decision.probe is not None:
+            self._probing.start(decision.probe)
 
     def _announce(self, decision: Decision, asked_picoseconds: int, before: tuple[Widths, ...]) -> None:
         lane = self._lane

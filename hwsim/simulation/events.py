@@ -55,6 +55,7 @@ class LayerExecuted(NamedTuple):
     stream: int = 0
     purpose: str = "inference"
     moved_bits: int = 0
+    attempt: int = 0
 
 
 class FrameEnded(NamedTuple):

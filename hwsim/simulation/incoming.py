@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bitmixer.graph import LayerGraph
-from hwsim.controllers.base import Controller, Decision
+from hwsim.controllers.base import Controller, Decision, NetworkView
 from hwsim.cost import CostTable
 from hwsim.plant.sensor_faults import FailureTimes
 from hwsim.simulation.arrivals import Arrivals, over_link
@@ -29,6 +29,7 @@ class StreamSetup:
         controller: Who decides for its frames.
         safe: Widths that take its place if it fails; ``None``: the run ends then.
         answer_limit_seconds: Longest real time for one of its answers.
+        accuracies: Uniform width -> accuracy, as measured after training.
         arrivals: When frames come, or are sent.
         link_outages: When the network between is down; ``None``: nothing lies between.
         inputs_per_frame: Inputs in each frame.
@@ -48,6 +49,12 @@ class StreamSetup:
     deadline_picoseconds: int
     safe: Decision | None = None
     answer_limit_seconds: float = 10.0
+    accuracies: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def view(self) -> NetworkView:
+        """What its controller may know of the network."""
+        return NetworkView(graph=self.graph, costs=self.costs, accuracies=self.accuracies)
 
 
 def frames(streams: Sequence[StreamSetup], duration_picoseconds: int, seed: int) -> Iterator[Frame]:

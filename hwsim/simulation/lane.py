@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bitmixer.graph import LOGIT_BITS
+from hwsim.controllers.base import FinishedFrame
 from hwsim.simulation.events import LayerIssued, Widths
 from hwsim.simulation.schedule import Schedule
 from hwsim.simulation.spilled_tensors import SpilledTensors
@@ -19,13 +20,22 @@ NEVER = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One unit of arriving work; ``number`` counts all streams' frames in the order of arrival."""
+    """One unit of arriving work; ``number`` counts all streams' frames in the order of arrival.
+
+    Its ``purpose`` is ``probe`` where a frame that is finished runs again, to compare what it answers.
+    """
 
     number: int
     arrival_picoseconds: int
     deadline_picoseconds: int
     inputs: tuple[int, ...]
     stream: int = 0
+    purpose: str = "inference"
+
+    @property
+    def attempt(self) -> int:
+        """How often it ran before."""
+        return int(self.purpose != "inference")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +65,8 @@ class Lane:
     Attributes:
         name: The stream's name.
         number: Its position in the scenario.
-        priority: A higher one goes first, and preempts at the next boundary between layers.
+        priority: A higher one goes first, and preempts at the next boundary between layers; that of probes is the
+            lowest of all.
         schedule: Look-ups of its network.
         spilled: What leaves the chip with a frame that is preempted.
         capacity: Most frames that wait.
@@ -64,12 +75,14 @@ class Lane:
         wanted: Widths that sites will get when they are committed, by position.
         before_frame: Called before a frame starts.
         before_layer: Called before a layer is issued.
+        last: The frame that ran to its end last, with its widths.
+        finished: What became of frames, until the controller is told; ``None`` where nobody wants to know.
         valued_row: Gives the row of what an issued layer really takes, given its row in the cost table; where values
             make no difference, there is none.
     """
 
     def __init__(
-        self, schedule: Schedule, spilled: SpilledTensors, *, name: str, number: int, priority: int, capacity: int,
+        self, schedule: Schedule, spilled: SpilledTensors, *, name: str, number: int, priority: float, capacity: int,
         decisions: Literal["mid_frame", "frame_boundary"],
     ) -> None:  # fmt: skip
         self.name = name
@@ -84,6 +97,8 @@ class Lane:
         self.wanted: list[Widths] = []
         self.before_frame: Callable[[], None] | None = None
         self.before_layer: Callable[[], None] | None = None
+        self.last: tuple[Frame, tuple[Widths, ...]] | None = None
+        self.finished: list[FinishedFrame] | None = None
         self.valued_row: Callable[[int, LayerIssued], int] | None = None
         self.forget()
 

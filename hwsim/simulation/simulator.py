@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import simpy
 
-from hwsim.controllers.base import NetworkView
 from hwsim.controllers.guard import Guard
 from hwsim.device import Device
 from hwsim.plant.ambient import Ambient
@@ -32,6 +32,7 @@ from hwsim.simulation.incoming import StreamSetup, frames, source
 from hwsim.simulation.lane import Lane
 from hwsim.simulation.power_supply import PowerSupply, most_watts
 from hwsim.simulation.power_switch import PowerSwitch
+from hwsim.simulation.probing import Agreement, Probing
 from hwsim.simulation.randomness import generator
 from hwsim.simulation.schedule import build_schedule
 from hwsim.simulation.spilled_tensors import SpilledTensors
@@ -88,10 +89,12 @@ class Values:
         confidences: Those of the frames that finished since the last call.
         array_cycles: What the array takes for an issued layer of the frame that started last, over all its inputs,
             where that depends on values that only flow in the run. The cost table holds its bound.
+        agreement: Compares what it answers under two assignments.
     """
 
     confidences: Callable[[], tuple[float, ...]] = tuple
     array_cycles: Callable[[LayerIssued], int] | None = None
+    agreement: Agreement = lambda inputs, own, probe: len(inputs)
 
 
 class Simulator:
@@ -121,10 +124,12 @@ class Simulator:
         self.plant = Plant(parameters, initial_rise_kelvin=rise, supply=supply)
         self._activity = Activity(self.plant)
         self._lanes = _lanes(setup, self.plant, values)
+        guards = [Guard(stream.controller, limit_seconds=stream.answer_limit_seconds) for stream in setup.streams]
+        probed = [lane for lane, guard in zip(self._lanes, guards, strict=True) if guard.probes]
         self._idle_states = IdleStates(self._environment, device.idle_states, self._activity, self.plant)
         self._accelerator = Accelerator(
             self._environment, self._lanes, self._activity, self._announcer, idle_states=self._idle_states,
-            drop_expired=setup.drop_expired,
+            drop_expired=setup.drop_expired, shadows={lane.number: _shadow(lane) for lane in probed},
         )  # fmt: skip
         self._clock = Clock(device, self._clock_changed)
         self._bandwidth = Bandwidth(self._environment, _free_shares(setup), self._accelerator.pace_changed)
@@ -144,7 +149,7 @@ class Simulator:
             most_watts=max(
                 most_watts(
                     device, stream.costs, values_save_cycles=each.array_cycles is not None,
-                    moves_tensors=len(setup.streams) > 1,
+                    moves_tensors=len(setup.streams) > 1 or bool(probed),
                 )
                 for stream, each in zip(setup.streams, values, strict=True)
             ) + sum(load.power.highest_watts for load in setup.loads),
@@ -155,17 +160,24 @@ class Simulator:
             sample_picoseconds=device.sensor.period_picoseconds,
             read_die_celsius=lambda: self._sensor.read(int(self._environment.now)),
         )  # fmt: skip
+        self._probing = [
+            Probing(self._accelerator, lane.number, stream.graph, each.agreement)
+            for stream, lane, each in zip(setup.streams, self._lanes, values, strict=True)
+        ]
+        self._accelerator.probe_ended = lambda stream, widths: self._probing[stream].end(widths)
         self.controls = [
             ControlLoop(
-                self._environment, Guard(stream.controller, limit_seconds=stream.answer_limit_seconds), device,
-                NetworkView(graph=stream.graph, costs=stream.costs), lane, self._clock, self.plant, self._announcer,
+                self._environment, guard, device, stream.view, lane, self._clock, self.plant, self._announcer,
                 die_sensor=self._reported,
                 read_free_bandwidth=lambda: None if counter is None else counter.reading,
                 read_state_of_charge=lambda: None if self._supply is None else self._supply.reading,
                 confidences=each.confidences,
                 generator=source(setup.seed, "controller", setup.streams, lane.number), safe=stream.safe,
+                probing=probing,
             )
-            for stream, lane, each in zip(setup.streams, self._lanes, values, strict=True)
+            for stream, guard, lane, each, probing in zip(
+                setup.streams, guards, self._lanes, values, self._probing, strict=True
+            )
         ]  # fmt: skip
         self._accelerator.start(self._clock, self._bandwidth)
         self._arrived = self._environment.process(self._arrive())
@@ -192,6 +204,8 @@ class Simulator:
             self._environment.step()
         for control in self.controls:
             control.closed = True
+        while self._accelerator.probing:
+            self._environment.step()
         # Idle on to a full period of telemetry, so that the last decision's energy has a time to be spent in.
         period = self._setup.telemetry_picoseconds
         end = (int(self._environment.now) // period + 1) * period
@@ -336,6 +350,14 @@ def _lanes(setup: Setup, plant: Plant, values: Sequence[Values]) -> list[Lane]:
         lanes.append(lane)
         first_row += costs.rows
     return lanes
+
+
+def _shadow(lane: Lane) -> Lane:
+    """Return where a stream's probes wait."""
+    return Lane(
+        lane.schedule, lane.spilled, name=lane.name, number=lane.number, priority=-math.inf, capacity=1,
+        decisions="frame_boundary",
+    )  # fmt: skip
 
 
 def _free_shares(setup: Setup) -> Iterator[tuple[int, float]]:
