@@ -10,9 +10,26 @@ from pydantic import ValidationError
 from bitmixer.documents.source import parse
 from bitmixer.errors import did_you_mean
 from hwsim.controllers import plug_ins
+from hwsim.controllers.bandit import (
+    EpsilonGreedy,
+    EpsilonGreedyOptions,
+    LinUcb,
+    LinUcbOptions,
+    LinUcbProbe,
+    LinUcbProbeOptions,
+    Thompson,
+    ThompsonOptions,
+)
 from hwsim.controllers.base import Controller
+from hwsim.controllers.deadline_greedy import DeadlineGreedy, DeadlineGreedyOptions
 from hwsim.controllers.hysteresis import Hysteresis, HysteresisOptions
+from hwsim.controllers.mpc import Mpc, MpcOptions
+from hwsim.controllers.pid import Pid, PidOptions
+from hwsim.controllers.power_allocator import PowerAllocatorOptions, PowerAllocatorRule
+from hwsim.controllers.q_learning import QLearning, QLearningOptions
+from hwsim.controllers.schedutil import Schedutil, SchedutilOptions
 from hwsim.controllers.static import Static, StaticOptions
+from hwsim.controllers.step_wise import StepWiseOptions, StepWiseRule
 from hwsim.errors import ConfigurationError, ControllerError
 
 
@@ -27,6 +44,25 @@ class Registered(NamedTuple):
 CONTROLLERS = {
     "static": Registered(Static, StaticOptions, "one width, or one per layer, for the whole run"),
     "hysteresis": Registered(Hysteresis, HysteresisOptions, "fewer bits when hot or behind, more when cool and idle"),
+    "pid": Registered(Pid, PidOptions, "a PID controller on the die's temperature moves along the ladder of bits"),
+    "step_wise": Registered(
+        StepWiseRule, StepWiseOptions, "Linux' thermal governor step_wise, on bits, then the clock"
+    ),
+    "power_allocator": Registered(
+        PowerAllocatorRule, PowerAllocatorOptions, "Linux' power_allocator: the best bits and clock within its budget"
+    ),
+    "schedutil": Registered(Schedutil, SchedutilOptions, "Linux' schedutil: the clock that the load needs, most bits"),
+    "deadline_greedy": Registered(
+        DeadlineGreedy, DeadlineGreedyOptions, "the most bits with which the frames that wait are on time"
+    ),
+    "mpc": Registered(Mpc, MpcOptions, "plans ahead with the cost table and the profile's heat"),
+    "q_learning": Registered(QLearning, QLearningOptions, "tabular Q-learning on temperature and waiting frames"),
+    "linucb": Registered(LinUcb, LinUcbOptions, "a linear bandit with an upper confidence bound"),
+    "linucb_probe": Registered(
+        LinUcbProbe, LinUcbProbeOptions, "the same, with probes where it is unsure how far answers agree"
+    ),
+    "thompson": Registered(Thompson, ThompsonOptions, "a linear bandit that draws from what it believes"),
+    "epsilon_greedy": Registered(EpsilonGreedy, EpsilonGreedyOptions, "a linear bandit that explores at random"),
 }
 
 

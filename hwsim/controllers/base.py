@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import LayerGraph
@@ -18,6 +19,33 @@ from hwsim.cost import CostTable
 
 Wake = Literal["tick", "frame", "layer"]
 """When a controller is asked: at a fixed period, before each frame, before each layer."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeatView:
+    """The device's heat as its profile states it: what a datasheet tells, never the state that it is in.
+
+    With x the n nodes' rise over ambient: capacities dx/dt = -conductances x + power.
+
+    Attributes:
+        capacities_joules_per_kelvin: [n].
+        conductances_watts_per_kelvin: [n, n], positive definite: between nodes, and to ambient on the diagonal.
+        sensor_node: Position of the node that the die's sensor looks at.
+        constant_watts: [n], drawn at all times.
+        leakage_node: Position of the node that leaks.
+        leakage_watts: Its leakage at the reference temperature.
+        leakage_reference_celsius: That temperature.
+        leakage_slope_per_kelvin: It grows by exp(slope x kelvin).
+    """
+
+    capacities_joules_per_kelvin: NDArray[np.float64]
+    conductances_watts_per_kelvin: NDArray[np.float64]
+    sensor_node: int
+    constant_watts: NDArray[np.float64]
+    leakage_node: int
+    leakage_watts: float
+    leakage_reference_celsius: float
+    leakage_slope_per_kelvin: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +57,16 @@ class DeviceView:
         trip_celsius: Temperatures at which the device throttles itself, ascending.
         maximum_junction_celsius: Rated limit of the die.
         decision_picoseconds: Time from an observation to the effect of the decision on it.
+        energy_scales: Factor of each clock's voltage on dynamic energies.
+        heat: How it heats up, by its profile; ``None`` if that is not known.
     """
 
     frequencies_hertz: tuple[int, ...]
     trip_celsius: tuple[float, ...]
     maximum_junction_celsius: float
     decision_picoseconds: int
+    energy_scales: tuple[float, ...] = ()
+    heat: HeatView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import simpy
 
-from hwsim.controllers.base import Decision, DeviceView, NetworkView, Observation, Wake
+from hwsim.controllers.base import Decision, DeviceView, HeatView, NetworkView, Observation, Wake
 from hwsim.controllers.guard import Guard
 from hwsim.device import Device
 from hwsim.errors import ControllerError
 from hwsim.plant.plant import Plant
+from hwsim.plant.power import dynamic_energy_scale
 from hwsim.plant.sensors import SensorChannel
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.events import Announcer, DecisionTaken, Widths
@@ -23,11 +24,28 @@ from hwsim.simulation.probing import Probing
 
 def device_view(device: Device) -> DeviceView:
     """Return what a controller may know of a device."""
+    network, leakage = device.thermal_network, device.leakage
+    conductances = network.conductances_watts_per_kelvin
+    to_ambient = network.ambient_conductances_watts_per_kelvin
     return DeviceView(
         frequencies_hertz=device.frequencies_hertz,
         trip_celsius=tuple(mark.temperature_celsius for mark in device.throttling.marks),
         maximum_junction_celsius=device.maximum_junction_celsius,
         decision_picoseconds=device.decision.time_picoseconds,
+        energy_scales=tuple(
+            dynamic_energy_scale(point.voltage_volts, device.nominal_voltage_volts)
+            for point in device.operating_points.points
+        ),
+        heat=HeatView(
+            capacities_joules_per_kelvin=network.capacities_joules_per_kelvin,
+            conductances_watts_per_kelvin=np.diag(conductances.sum(axis=1) + to_ambient) - conductances,
+            sensor_node=device.sensor_node,
+            constant_watts=np.array(device.constant_powers_watts[:-1]),
+            leakage_node=network.nodes.index(leakage.node),
+            leakage_watts=leakage.power_watts,
+            leakage_reference_celsius=leakage.reference_celsius,
+            leakage_slope_per_kelvin=leakage.slope_per_kelvin,
+        ),
     )
 
 

@@ -72,7 +72,12 @@ class Run:
         default_factory=lambda: {
             "run_id": "r1",
             "controller": "static",
-            "limits": {"maximum_frequency_hertz": 200, "sensor_node": "die", "maximum_junction_celsius": 85.0},
+            "limits": {
+                "maximum_frequency_hertz": 200,
+                "sensor_node": "die",
+                "maximum_junction_celsius": 85.0,
+                "decision_energy_joules": 0.5,
+            },
         }
     )
 
@@ -224,6 +229,7 @@ def test_a_run_in_which_nothing_happened_has_no_rates() -> None:
         *("shutdown_seconds", "runaway_seconds"),
         *("accuracy", "correct_on_time_rate", "latency_p50_seconds", "latency_p99_seconds"),
         *("deadline_miss_rate", "energy_per_input_joules", "mean_weight_bits", "mean_activation_bits"),
+        "decision_energy_share",
     }
 
 
