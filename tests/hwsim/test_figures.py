@@ -110,7 +110,12 @@ def make_run(
     write(folder / "decisions.parquet", decisions if frames else [], DECISIONS)
     (folder / "graph.json").write_text(GRAPH.to_json())
     trip = {"temperature_celsius": 80.0, "resume_celsius": 75.0, "frequency_cap_hertz": 10**8}
-    limits = {"maximum_frequency_hertz": 2 * 10**8, "sensor_node": "die", "maximum_junction_celsius": 85.0}
+    limits = {
+        "maximum_frequency_hertz": 2 * 10**8,
+        "sensor_node": "die",
+        "maximum_junction_celsius": 85.0,
+        "decision_energy_joules": 0.5,
+    }
     manifest = {"run_id": "r1", "controller": controller, "seed": 3, "network": "tiny", "data": "digits"}
     manifest |= {"inputs_per_frame": 1, "limits": limits | {"trips": [trip]}}
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -27,9 +27,7 @@ def test_no_distribution_of_a_dense_grid_has_a_lower_ratio(shortfalls: np.ndarra
     chosen = minimise_ratio(shortfalls, gains)
     grid = information_ratio(SIMPLEX, shortfalls, gains)
     assert chosen.ratio <= grid.min() * (1 + 1e-9)
-    assert grid.min() <= chosen.ratio * (
-        1 + 20 / STEPS
-    )  # and the grid comes near: the closed form is not below the truth
+    # Nor is it below the truth: the distribution that is returned has the ratio that is claimed, on the grid or off it.
     assert information_ratio(chosen.distribution(3), shortfalls, gains) == pytest.approx(float(chosen.ratio), rel=1e-9)
 
 
