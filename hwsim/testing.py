@@ -32,7 +32,9 @@ def views(scenario: str) -> tuple[DeviceView, NetworkView]:
 
     planned = plan(scenario, controller="static", sets=["outputs=none"])
     stream = planned.streams[0]
-    return device_view(planned.device), NetworkView(graph=stream.checkpoint.graph, costs=stream.costs)
+    return device_view(planned.device), NetworkView(
+        graph=stream.checkpoint.graph, costs=stream.costs, accuracies=stream.checkpoint.accuracies
+    )
 
 
 def observations(
