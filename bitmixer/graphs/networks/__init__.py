@@ -1,0 +1,25 @@
+"""Graph networks by name."""
+
+from __future__ import annotations
+
+from bitmixer.errors import UnsupportedNetworkError, did_you_mean
+from bitmixer.graphs.network import GraphNetwork, GraphNetworkForm
+from bitmixer.graphs.networks.agnn import AGNN
+from bitmixer.graphs.networks.gat import GAT
+from bitmixer.graphs.networks.gcn import GCN
+from bitmixer.graphs.networks.graphsage import GraphSAGE
+
+GRAPH_NETWORKS: dict[str, type[GraphNetwork]] = {"agnn": AGNN, "gat": GAT, "gcn": GCN, "graphsage": GraphSAGE}
+
+__all__ = ["GRAPH_NETWORKS", "create_graph_network"]
+
+
+def create_graph_network(name: str, form: GraphNetworkForm) -> GraphNetwork:
+    """Return an untrained network.
+
+    Raises:
+        UnsupportedNetworkError: There is none of this name.
+    """
+    if name not in GRAPH_NETWORKS:
+        raise UnsupportedNetworkError(f"unknown graph network {name!r}: {did_you_mean(name, GRAPH_NETWORKS)}")
+    return GRAPH_NETWORKS[name](form)

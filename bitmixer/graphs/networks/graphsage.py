@@ -1,0 +1,46 @@
+"""GraphSAGE (Hamilton, Ying and Leskovec, "Inductive Representation Learning on Large Graphs", NIPS 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bitmixer.graphs.network import GraphLayer, GraphNetwork, GraphNetworkForm, Schedule
+from bitmixer.graphs.topology import Features, Topology
+
+
+class SAGELayer(GraphLayer):
+    """The mean of the neighbours' messages beside the node's own (the mean aggregator, section 3.3)."""
+
+    def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, dropout: float) -> None:
+        super().__init__(form)
+        self.combination = self.combination_of(inputs, 2 * outputs)
+        self.aggregation = self.aggregation_of(outputs)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.dropout = dropout
+
+    def forward(self, features: Features, topology: Topology) -> Tensor:
+        """Return (nodes, outputs)."""
+        both = self.combination(features, topology, dropout=self.dropout)
+        own, messages = both.chunk(2, dim=1)
+        coefficients = topology.mean_coefficients
+        summed: Tensor = self.aggregation(topology.without_loops, coefficients, messages.contiguous(), topology)
+        result: Tensor = summed + own + self.bias
+        return result
+
+
+class GraphSAGE(GraphNetwork):
+    """Two layers over the whole graph, with GCN's sizes: the graphs are small enough to sample no neighbours."""
+
+    schedule = Schedule(learning_rate=0.01, weight_decay=5e-4, epochs=200)
+
+    def __init__(self, form: GraphNetworkForm, *, hidden: int = 16, dropout: float = 0.5) -> None:
+        super().__init__(form)
+        self.layer1 = SAGELayer(form, form.features, hidden, dropout=dropout)
+        self.layer2 = SAGELayer(form, hidden, form.classes, dropout=dropout)
+
+    def forward(self, topology: Topology) -> Tensor:
+        """Return the logits (nodes, classes)."""
+        hidden = self.layer1(topology.features, topology).relu()
+        logits: Tensor = self.layer2(topology.dense(hidden), topology)
+        return logits

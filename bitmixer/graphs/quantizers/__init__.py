@@ -1,0 +1,30 @@
+"""Quantisers of values that belong to nodes, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from bitmixer.errors import QuantizerError, did_you_mean
+from bitmixer.graphs.quantizers.base import REAL, AffineCodes, ClassQuantizer, Owners
+from bitmixer.graphs.quantizers.ranges import ExtremesQuantizer, MeanExtremesQuantizer
+
+NodeQuantizerName = Literal["extremes", "mean_extremes"]
+
+NODE_QUANTIZERS: dict[str, type[ClassQuantizer]] = {
+    "extremes": ExtremesQuantizer,
+    "mean_extremes": MeanExtremesQuantizer,
+}
+
+__all__ = ["NODE_QUANTIZERS", "REAL", "AffineCodes", "ClassQuantizer", "NodeQuantizerName", "Owners", "node_quantizer"]
+
+
+def node_quantizer(name: str, widths: Sequence[int], classes: int) -> ClassQuantizer:
+    """Return a quantiser of this name.
+
+    Raises:
+        QuantizerError: There is none.
+    """
+    if name not in NODE_QUANTIZERS:
+        raise QuantizerError(f"unknown quantizer of nodes {name!r}: {did_you_mean(name, NODE_QUANTIZERS)}")
+    return NODE_QUANTIZERS[name](widths, classes)

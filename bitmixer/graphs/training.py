@@ -1,0 +1,112 @@
+"""Training of graph networks: full batches, the epoch chosen by validation nodes; test nodes decide nothing."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bitmixer.bitwidths import BitWidths
+from bitmixer.errors import TrainingError
+from bitmixer.graphs.network import GraphNetwork, Schedule
+from bitmixer.graphs.topology import Topology
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Shares of nodes that are classified rightly.
+
+    Attributes:
+        validation: Of the nodes that choices are made by.
+        test: Of the nodes that judge.
+    """
+
+    validation: float
+    test: float
+
+
+def train(
+    network: GraphNetwork, topology: Topology, schedule: Schedule, *, seed: int,
+    before_step: Callable[[], None] = lambda: None,
+) -> None:  # fmt: skip
+    """Train in place, and keep the epoch with the least loss of validation nodes.
+
+    The network's assignment holds throughout, unless ``before_step`` changes it.
+
+    Args:
+        network: The network.
+        topology: The graph.
+        schedule: Rate, penalty and epochs.
+        seed: Of dropout.
+        before_step: Called before every step.
+
+    Raises:
+        TrainingError: The graph has no node to train by, or none to choose by, or the loss is not finite.
+    """
+    graph = topology.graph
+    if not (bool(graph.train_mask.any()) and bool(graph.val_mask.any())):
+        raise TrainingError("graph without train_mask or val_mask: mark nodes to train by and nodes to choose by")
+    optimizer = _optimizer(network, schedule)
+    torch.manual_seed(seed)
+    least, best = torch.inf, copy.deepcopy(network.state_dict())
+    for epoch in range(schedule.epochs):
+        before_step()
+        network.train()
+        optimizer.zero_grad()
+        loss = F.cross_entropy(network(topology)[graph.train_mask], graph.y[graph.train_mask])
+        if not bool(torch.isfinite(loss)):
+            raise TrainingError(f"the loss is not finite after {epoch} epochs: lower the learning rate")
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        remaining = _loss(network, topology, graph.val_mask)
+        if remaining < least:
+            least, best = remaining, copy.deepcopy(network.state_dict())
+    network.load_state_dict(best)
+    network.eval()
+
+
+def fine_tune(
+    network: GraphNetwork, topology: Topology, assignment: Mapping[str, BitWidths], *, seed: int, epochs: int = 60
+) -> None:
+    """Train on under an assignment, with straight-through gradients, at half of the network's own rate.
+
+    Raises:
+        TrainingError: As in :func:`train`.
+        UnknownSiteError: As in :meth:`GraphNetwork.assign`; so is ``BitWidthError``.
+    """
+    network.assign(assignment)
+    network.calibrate(topology, [assignment])
+    schedule = network.schedule
+    shorter = Schedule(learning_rate=schedule.learning_rate / 2, weight_decay=schedule.weight_decay, epochs=epochs)
+    train(network, topology, shorter, seed=seed)
+    network.calibrate(topology, [assignment])
+
+
+@torch.no_grad()
+def judge(network: GraphNetwork, topology: Topology) -> Judged:
+    """Return the accuracies under the network's assignment."""
+    network.eval()
+    graph = topology.graph
+    right = network(topology).argmax(dim=1) == graph.y
+    return Judged(
+        validation=float(right[graph.val_mask].double().mean()), test=float(right[graph.test_mask].double().mean())
+    )
+
+
+def _optimizer(network: GraphNetwork, schedule: Schedule) -> torch.optim.Optimizer:
+    parameters = [(name, each) for name, each in network.named_parameters() if each.requires_grad]
+    groups = [
+        {"params": [each for name, each in parameters if network.decays(name) == decays], "weight_decay": penalty}
+        for decays, penalty in ((True, schedule.weight_decay), (False, 0.0))
+    ]
+    return torch.optim.Adam([group for group in groups if group["params"]], lr=schedule.learning_rate)
+
+
+@torch.no_grad()
+def _loss(network: GraphNetwork, topology: Topology, mask: Tensor) -> float:
+    network.eval()
+    return float(F.cross_entropy(network(topology)[mask], topology.graph.y[mask]))

@@ -1,0 +1,134 @@
+"""Ranges by both rules, codes per degree class, and products of codes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bitmixer.bitwidths import BitWidths
+from bitmixer.errors import DataError, QuantizerError
+from bitmixer.graphs.network import GraphNetworkForm
+from bitmixer.graphs.networks import create_graph_network
+from bitmixer.graphs.node_graph import NodeGraph
+from bitmixer.graphs.quantizers import REAL, Owners, node_quantizer
+from bitmixer.graphs.topology import Topology
+
+WIDTHS = (1, 2, 4, 8)
+
+
+def owners_of(classes: list[int], measured: list[bool] | None = None, node: list[int] | None = None) -> Owners:
+    return Owners(
+        node=None if node is None else torch.tensor(node),
+        degree_class=torch.tensor(classes),
+        measured=torch.tensor(measured or [True] * len(classes)),
+        rank=torch.linspace(0, 1, len(classes)),
+    )
+
+
+VALUES = torch.tensor([[0.0, 1.0], [0.5, 3.0], [-1.0, 5.0], [1.0, 2.0]])
+
+
+@pytest.mark.parametrize(
+    ("rule", "lower", "upper"),
+    [("extremes", [0.0, -1.0], [3.0, 5.0]), ("mean_extremes", [0.25, 0.0], [2.0, 3.5])],
+)
+def test_each_rule_measures_each_class(rule: str, lower: list[float], upper: list[float]) -> None:
+    quantizer = node_quantizer(rule, WIDTHS, 2)
+    quantizer.bits = (1, 1)
+    rounded = quantizer(VALUES, owners_of([0, 0, 1, 1]))
+    for each in range(2):
+        inside = rounded[2 * each : 2 * each + 2]
+        assert set(inside.reshape(-1).tolist()) <= {lower[each], upper[each]}
+    nearest = torch.tensor([[lower[0], upper[0] if upper[0] < 2 + 1e-6 else lower[0]]])
+    assert abs(float(rounded[0, 0]) - lower[0]) < 1e-6
+    assert nearest.shape == (1, 2)
+
+
+@pytest.mark.parametrize("rule", ["extremes", "mean_extremes"])
+def test_codes_of_every_width_come_back_to_one_scale(rule: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    values = torch.rand(200, 6, generator=generator)
+    owners = owners_of([each % 3 for each in range(200)])
+    quantizer = node_quantizer(rule, WIDTHS, 3)
+    errors = []
+    for bits in WIDTHS:
+        quantizer.bits = (bits,) * 3
+        coded = quantizer.encode(values, owners)
+        assert torch.equal(coded.codes, coded.codes.round())
+        assert 0 <= float(coded.codes.min()) <= float(coded.codes.max()) == 2**bits - 1
+        torch.testing.assert_close(coded.values(), quantizer(values, owners))
+        errors.append(float((coded.values() - values).abs().mean()))
+    assert errors == sorted(errors, reverse=True)
+    if rule == "extremes":  # nothing is clamped: half a step at most
+        assert float((coded.values() - values).abs().max()) <= float(coded.step.max()) / 2 + 1e-6
+
+
+def test_a_class_at_32_bits_stays_as_it_is_and_gradients_pass() -> None:
+    quantizer = node_quantizer("extremes", WIDTHS, 2)
+    quantizer.bits = (REAL, 1)
+    values = VALUES.clone().requires_grad_()
+    rounded = quantizer(values, owners_of([0, 0, 1, 1]))
+    assert torch.equal(rounded[:2], VALUES[:2])
+    assert set(rounded[2:].reshape(-1).tolist()) == {-1.0, 5.0}
+    rounded.sum().backward()
+    assert values.grad is not None
+    assert bool((values.grad == 1).all())
+
+
+def test_nodes_that_judge_set_no_range_and_evaluation_keeps_ranges() -> None:
+    quantizer = node_quantizer("extremes", WIDTHS, 1)
+    quantizer.bits = (8,)
+    owners = owners_of([0] * 4, measured=[True, True, False, True])
+    first = quantizer(VALUES, owners)
+    changed = VALUES.clone()
+    changed[2] = 1e6
+    assert torch.equal(quantizer(changed, owners)[[0, 1, 3]], first[[0, 1, 3]])
+    assert float(first.min()) == 0.0
+    quantizer.eval()
+    assert float(quantizer(VALUES * 100, owners).max()) == pytest.approx(3.0)
+
+
+def test_zeros_without_entries_belong_to_the_range() -> None:
+    owners = replace(owners_of([0, 0], node=[0, 1, 1]), omits_zeros=True)
+    quantizer = node_quantizer("mean_extremes", WIDTHS, 1)
+    quantizer.bits = (1,)
+    rounded = quantizer(torch.tensor([0.4, 0.2, 0.1]), owners)
+    assert rounded.tolist() == pytest.approx([0.3, 0.3, 0.0])  # range 0 to the mean of 0.4 and 0.2
+
+
+def test_a_class_without_measured_nodes_takes_the_widest_range() -> None:
+    quantizer = node_quantizer("extremes", WIDTHS, 3)
+    quantizer.bits = (8,) * 3
+    coded = quantizer.encode(VALUES, owners_of([0, 0, 1, 2], measured=[True, True, True, False]))
+    assert float(coded.lower[3]) == -1.0
+    assert float(coded.lower[3] + 255 * coded.step[3]) == pytest.approx(5.0)
+
+
+def test_unknown_quantizers_and_cuts_are_refused(blocks: NodeGraph) -> None:
+    with pytest.raises(QuantizerError, match="did you mean 'mean_extremes'"):
+        node_quantizer("mean_extreme", WIDTHS, 1)
+    with pytest.raises(DataError, match="degree cuts"):
+        Topology(blocks, (8, 4))
+
+
+def test_integer_products_equal_those_of_the_values(topology: Topology, form: GraphNetworkForm) -> None:
+    network = create_graph_network("gcn", form)
+    network.calibrate_weights()
+    widths = {site.name: BitWidths(4, 2 if site.degree_class else 8) for site in network.sites}
+    mixed = {name: BitWidths(2 if name.endswith("degree1") else pair.weight, pair.activation)
+             for name, pair in widths.items()}  # fmt: skip
+    network.calibrate(topology, [mixed])
+    network.assign(mixed)
+    network.eval()
+    combination = network.get_submodule("layer1.combination")
+    features = topology.features
+    exact = combination(features, topology)
+    values = combination.activation_quantizer(features.values, features.owners)
+    for each, pair in enumerate(combination.bits):
+        nodes = topology.degree_class == each
+        combination.weight_quantizer.bits = pair.weight
+        weight = combination.weight_quantizer.encode(combination.weight)
+        expected = values[nodes].double() @ (weight.codes * weight.step).double()
+        torch.testing.assert_close(exact[nodes].double(), expected, rtol=1e-5, atol=1e-5)
