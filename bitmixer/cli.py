@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 
 from bitmixer.data_folder import use_data_root
 from bitmixer.errors import BitmixerError, BitWidthError, DataError
+from bitmixer.progress import progress_on_stderr
 
 if TYPE_CHECKING:
     from bitmixer.networks.checkpoint import Checkpoint
@@ -26,6 +26,9 @@ app = typer.Typer(
     help="Networks whose layers change their bit-width at run time.",
     epilog="Start here: python -m bitmixer evaluate resnet8_digits --random 20",
 )
+
+PACKED_SUFFIX = ".safetensors"
+"""A network's name that ends so is the file of a packed one."""
 
 DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of CIFAR-10 [BITMIXER_DATA].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -123,7 +126,7 @@ def list_networks(as_json: AsJson = False) -> None:
 
 @app.command()
 def evaluate(
-    name: Annotated[str, typer.Argument(help="A shipped checkpoint's name, or a checkpoint's folder.")],
+    name: Annotated[str, typer.Argument(help="A shipped checkpoint's name, a checkpoint's folder, or a packed file.")],
     data: Annotated[
         str | None, typer.Option(help="Data, for example digits+noise0.4@7 [what it was trained on].")
     ] = None,
@@ -148,6 +151,14 @@ def evaluate(
     from bitmixer.networks.checkpoint import require_weights
 
     multiplied = checked_datapath(datapath)
+    if Path(name).suffix == PACKED_SUFFIX:
+        if random or assignment is not None:
+            raise BitWidthError(f"{name}: a packed network has one bit: leave out --random and --assignment")
+        _set_threads(threads)
+        from bitmixer.packed.evaluation import evaluate_packed
+
+        _print_measured(evaluate_packed(Path(name), data).as_dict(), as_json=as_json)
+        return
     checkpoint = find_checkpoint(name)
     require_weights(checkpoint)
     chosen = _data_of(checkpoint, data)
@@ -176,10 +187,24 @@ def evaluate(
             datapath=multiplied,
             progress=report,
         ).as_dict()
-    if as_json:
-        print(json.dumps(measured, indent=1))
-    else:
-        _print_accuracy(measured)
+    _print_measured(measured, as_json=as_json)
+
+
+@app.command()
+def pack(
+    name: Annotated[str, typer.Argument(help="A shipped checkpoint's name, or a checkpoint's folder.")],
+    out: Annotated[Path | None, typer.Option(help="File to write [NAME-1bit.safetensors].")] = None,
+) -> None:
+    """Write a binary network, or the one-bit mode of one that switches, with one bit per weight; evaluate runs it."""
+    from bitmixer.networks import find_checkpoint
+    from bitmixer.networks.checkpoint import require_weights
+    from bitmixer.packed.file import pack_checkpoint
+
+    checkpoint = find_checkpoint(name)
+    before = require_weights(checkpoint).stat().st_size
+    file = out or Path(f"{checkpoint.name}-1bit{PACKED_SUFFIX}")
+    layers = pack_checkpoint(checkpoint, file).layers
+    print(f"{checkpoint.name} in {file}: {len(layers)} layers packed, {file.stat().st_size:,} of {before:,} bytes")
 
 
 @app.command()
@@ -296,31 +321,6 @@ def main() -> None:
         sys.exit(2)
 
 
-@contextmanager
-def progress_on_stderr(
-    total: int | None, *, quiet: bool, only_bar: bool = False
-) -> Iterator[Callable[[int, str], None]]:
-    """Yield a function (steps done, what was done): a bar on a terminal, else a line per step.
-
-    Args:
-        total: Number of steps; ``None`` if nobody knows.
-        quiet: Show nothing.
-        only_bar: Show nothing where there is no terminal.
-    """
-    terminal = sys.stderr.isatty()
-    if quiet or (only_bar and not terminal):
-        yield lambda done, step: None
-    elif not terminal:
-        yield lambda done, step: print(step, file=sys.stderr, flush=True)
-    else:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("starting", total=total)
-            yield lambda done, step: bar.update(task, description=step, completed=done)
-
-
 def _widths(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(width) for width in text.split(","))
@@ -341,6 +341,13 @@ def _set_threads(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def _print_measured(measured: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(measured, indent=1))
+    else:
+        _print_accuracy(measured)
 
 
 def _print_accuracy(measured: dict[str, Any]) -> None:

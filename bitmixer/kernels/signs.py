@@ -7,6 +7,7 @@ product of K signs that differ at d positions is K - 2 d. Outside of a map lies 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class SignMaps:
         return result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SignKernels:
     """The kernels of a convolution of signs; a linear layer is one of 1x1 kernels.
 
@@ -81,8 +82,9 @@ class SignKernels:
         _, height, width, _ = self.words.shape
         return int(height * width * self.channels)
 
-    def by_output(self) -> Words:
-        """Return the words with those of all outputs side by side, shape (words of a window, filled up, outputs)."""
+    @cached_property
+    def by_window(self) -> Words:
+        """The words with those of all outputs side by side, shape (words of a window, filled up, outputs)."""
         rows = self.words.reshape(len(self.words), -1).T
         filled = np.zeros((-(-len(rows) // CHUNK_WORDS) * CHUNK_WORDS, rows.shape[1]), dtype=np.uint64)
         filled[: len(rows)] = rows
@@ -170,7 +172,7 @@ def sums_of_products(maps: SignMaps, kernels: SignKernels) -> Sums:
     out = np.empty((*shape, len(kernels.words)), dtype=np.int32)
     padded = maps.padded(*kernels.padding)
     _compiled().convolve_to_sums(
-        padded, kernels.by_output(), kernels.words.shape[1:3], kernels.stride, kernels.depth, out
+        padded, kernels.by_window, kernels.words.shape[1:3], kernels.stride, kernels.depth, out
     )
     return out
 
@@ -188,7 +190,7 @@ def signs_of_products(maps: SignMaps, kernels: SignKernels, limits: CountLimits)
     words = np.empty((*shape, len(flips)), dtype=np.uint64)
     padded = maps.padded(*kernels.padding)
     _compiled().convolve_to_signs(
-        padded, kernels.by_output(), kernels.words.shape[1:3], kernels.stride, limits.limits, flips, words
+        padded, kernels.by_window, kernels.words.shape[1:3], kernels.stride, limits.limits, flips, words
     )
     return SignMaps(words=words, channels=outputs)
 
