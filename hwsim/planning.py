@@ -14,15 +14,14 @@ from bitmixer.errors import BitmixerError, did_you_mean
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
 from hwsim import provenance
-from hwsim.config.input_file import copies
 from hwsim.config.overrides import split_sets
-from hwsim.config.packaged import find
 from hwsim.config.profile import DeviceProfile
 from hwsim.config.scenario import Controller, Scenario, Stream, controller_of, load_scenario, resolved, spelled
 from hwsim.config.thermal import ELSEWHERE
 from hwsim.controllers import build_controller, parse_controller
 from hwsim.controllers.base import Decision, DeviceView, NetworkView
 from hwsim.controllers.guard import Guard
+from hwsim.copies import rerunnable
 from hwsim.cost import CostTable
 from hwsim.cost.arrays import ValueArray
 from hwsim.device import Device, build_device
@@ -72,7 +71,7 @@ class Plan:
     Attributes:
         scenario: The scenario, overrides applied.
         profile: The device profile, overrides applied.
-        documents: The texts of scenario, profile and their files as they were read, by the names of their copies.
+        documents: The texts that a run keeps so that it can be run again, by the names of their copies.
         device: The device.
         streams: The streams, in the order of the scenario.
         controller: Name of the controller and its options, as written; where streams have others, those too.
@@ -130,12 +129,9 @@ def plan(
     return Plan(
         scenario=scenario,
         profile=profile,
-        documents={
-            "scenario.yaml": path.read_text(encoding="utf-8"),
-            "profile.yaml": find("profiles", scenario.profile, beside=path.parent).read_text(encoding="utf-8"),
-            **copies(scenario),
-            **copies(profile),
-        },
+        documents=rerunnable(
+            path, sets, scenario, profile, [_from_anywhere(stream.network, path) for stream in scenario.streams]
+        ),
         device=device,
         streams=streams,
         controller=named,
@@ -319,6 +315,12 @@ def _beside(name: str, scenario_path: Path) -> str:
     beside = scenario_path.parent / name
     is_there = beside.is_file() or (beside / "checkpoint.json").is_file()
     return str(beside) if is_there else name
+
+
+def _from_anywhere(network: str, scenario_path: Path) -> str:
+    """Return a network's name, or its path as any scenario can name it."""
+    found = Path(_beside(network, scenario_path))
+    return str(found.resolve()) if found.exists() else network
 
 
 def _with_assignments(

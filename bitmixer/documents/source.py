@@ -128,6 +128,16 @@ def parse(text: str, origin: str) -> Tree:
     return tree
 
 
+def written(data: object) -> str:
+    """Return plain data as a YAML text that ``parse`` reads as the same data."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.width, yaml.allow_unicode = False, 120, True
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    text = StringIO()
+    yaml.dump(data, text)
+    return text.getvalue()
+
+
 def replace(tree: Tree, override: Override) -> None:
     """Put an override's value into ``tree``; keys on the way that do not exist are created.
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import StrictBool
 
 from bitmixer.documents.section import Problem, Section, Text
-from bitmixer.documents.source import Override, read_tree, replace, validate
+from bitmixer.documents.source import Override, Tree, read_tree, replace, validate
 from hwsim.config.arrivals import Arrivals
 from hwsim.config.faults import Fault
 from hwsim.config.input_file import InputFile, identity, load_input_files
@@ -183,15 +183,19 @@ def load_scenario(name_or_path: str, sets: Sequence[str] = ()) -> tuple[Scenario
         replace(tree, override)
     scenario = validate(tree, Scenario)
     load_input_files(scenario, tree, path.parent)
-    from_scenario = [
-        Override(target, value, tree.place(("profile_overrides", target)))
-        for target, value in scenario.profile_overrides.items()
-    ]
     try:
         profile_path = find("profiles", scenario.profile, beside=path.parent)
     except ConfigurationError as error:
         raise ConfigurationError(f"{tree.place(('profile',))}: profile: {error}") from None
-    return scenario, profile_at(profile_path, [*from_scenario, *for_profile]), path
+    return scenario, profile_at(profile_path, [*profile_changes(tree, scenario), *for_profile]), path
+
+
+def profile_changes(tree: Tree, scenario: Scenario) -> list[Override]:
+    """Return what a scenario, read from ``tree``, changes in its profile."""
+    return [
+        Override(target, value, tree.place(("profile_overrides", target)))
+        for target, value in scenario.profile_overrides.items()
+    ]
 
 
 def controller_of(scenario: Scenario, stream: int) -> Controller:
