@@ -111,6 +111,7 @@ class Device:
         maximum_junction_celsius: Rated limit.
         battery: What feeds it; ``None`` on the mains.
         idle_states: What it rests in, from shallow to deep.
+        power_sensor: What it reads of its own power; ``None``: nothing.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Device:
     maximum_junction_celsius: float
     battery: BatteryPack | None = None
     idle_states: tuple[IdleState, ...] = ()
+    power_sensor: Sensor | None = None
 
     @cached_property
     def frequencies_hertz(self) -> tuple[int, ...]:
@@ -198,7 +200,8 @@ def build_device(profile: DeviceProfile) -> Device:
         profile.energy, profile.process, {name: entry.heats for name, entry in profile.energy.items()}
     )
     nominal_volts = transition.nominal_voltage_volts.value
-    sensor, counter = profile.sensors.die_temperature, profile.sensors.memory_bandwidth
+    sensors = profile.sensors
+    sensor, counter, power = sensors.die_temperature, sensors.memory_bandwidth, sensors.power
     return Device(
         name=profile.name,
         array=array,
@@ -229,9 +232,17 @@ def build_device(profile: DeviceProfile) -> Device:
         shutdown=_shutdown(profile.limits),
         sensor=Sensor(
             period_picoseconds=sensor.period_picoseconds.value,
-            step_kelvin=sensor.step_kelvin.value,
-            noise_kelvin=sensor.noise_kelvin.value,
+            step=sensor.step_kelvin.value,
+            noise=sensor.noise_kelvin.value,
             delay_picoseconds=sensor.delay_picoseconds.value,
+        ),
+        power_sensor=None
+        if power is None
+        else Sensor(
+            period_picoseconds=power.period_picoseconds.value,
+            step=power.step_watts.value,
+            noise=power.noise_watts.value,
+            delay_picoseconds=power.delay_picoseconds.value,
         ),
         bandwidth_counter_picoseconds=None if counter is None else counter.period_picoseconds.value,
         decision=DecisionCost(

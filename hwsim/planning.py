@@ -114,6 +114,7 @@ def plan(
     device = build_device(profile)
     _check_battery(scenario, device, path, sets)
     _check_loads(scenario, profile, path, sets)
+    _check_faults(scenario, profile, path, sets)
     with _blaming(path, sets, ("outputs",)):
         if scenario.outputs == "none" and isinstance(device.array, ValueArray) and device.array.reads_activations:
             raise ConfigurationError(
@@ -308,6 +309,21 @@ def _check_loads(scenario: Scenario, profile: DeviceProfile, path: Path, sets: S
             if load.heats not in known:
                 hint = did_you_mean(load.heats, known)
                 raise ConfigurationError(f"{profile.name} has no thermal node {load.heats!r}: {hint}")
+
+
+def _check_faults(scenario: Scenario, profile: DeviceProfile, path: Path, sets: Sequence[str]) -> None:
+    """Check that what fails exists.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    sensors = profile.sensors
+    optional = {"power": sensors.power, "memory_bandwidth": sensors.memory_bandwidth, "battery_gauge": profile.battery}
+    there = ["die_temperature", *(name for name, sensor in optional.items() if sensor is not None)]
+    for at, fault in enumerate(scenario.faults):
+        with _blaming(path, sets, ("faults", at, "sensor")):
+            if fault.sensor not in there:
+                raise ConfigurationError(f"{profile.name} has no such sensor: it has {', '.join(there)}")
 
 
 def _beside(name: str, scenario_path: Path) -> str:

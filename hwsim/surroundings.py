@@ -181,4 +181,4 @@ def build_fault(section: Fault) -> SensorFault:
             mean_time_to_failure=section.mean_time_to_failure_picoseconds,
             mean_time_to_repair=section.mean_time_to_repair_picoseconds,
         )
-    return SensorFault(mode=section.mode, reaches=section.reaches, times=times)
+    return SensorFault(sensor=section.sensor, mode=section.mode, reaches=section.reaches, times=times)

@@ -17,10 +17,11 @@ class SensorFault(Section):
     Attributes:
         sensor: Its name in the profile.
         mode: ``stuck``: it repeats its last value; ``missing``: it gives none.
-        reaches: ``controller``: only what programs read; ``device``: the sensor itself, so the throttle's view too.
+        reaches: ``controller``: only what programs read; ``device``: the sensor itself, so the throttle's view too,
+            where the throttle reads it.
     """
 
-    sensor: Literal["die_temperature"]
+    sensor: Literal["die_temperature", "power", "memory_bandwidth", "battery_gauge"]
     mode: Literal["stuck", "missing"]
     reaches: Literal["controller", "device"]
 

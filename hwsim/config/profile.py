@@ -143,10 +143,27 @@ class BandwidthCounter(Section):
     period_picoseconds: Quantity[PositivePicoseconds]
 
 
+class PowerSensor(Section):
+    """What controllers see of the power that the whole device draws: its mean since the sample before.
+
+    Attributes:
+        period_picoseconds: Time between samples.
+        step_watts: Size of one code.
+        noise_watts: Standard deviation before quantisation.
+        delay_picoseconds: Age of a sample when it can first be read.
+    """
+
+    period_picoseconds: Quantity[PositivePicoseconds]
+    step_watts: Quantity[Watts]
+    noise_watts: Quantity[Watts]
+    delay_picoseconds: Quantity[Picoseconds]
+
+
 class Sensors(Section):
     """The device's sensors."""
 
     die_temperature: DieTemperatureSensor
+    power: PowerSensor | None = None
     memory_bandwidth: BandwidthCounter | None = None
 
 

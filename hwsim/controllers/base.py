@@ -135,7 +135,7 @@ class Observation:
         die_celsius: The sensor's last reading; ``None`` while the sensor gives none.
         die_age_picoseconds: How long ago the last reading with a value was taken; ``None`` if there never was one.
         free_bandwidth_share: Share of the DRAM's bandwidth that others left in the last period of the device's counter;
-            ``None`` on a device without one.
+            ``None`` on a device without one and while it is silent.
         frequency_hertz: Clock of the array.
         throttle_cap_hertz: Highest clock that the device allows now.
         queued_deadlines_picoseconds: Deadlines of the waiting frames, oldest first.
@@ -147,7 +147,8 @@ class Observation:
         wanted: (weight, activation) bits that uncommitted sites will get, by position.
         confidences: Mean top probability of each frame finished since the last observation; empty unless the
             controller needs outputs.
-        state_of_charge: What the battery's gauge read last, of 1; ``None`` on the mains.
+        state_of_charge: What the battery's gauge read last, of 1; ``None`` on the mains and while the gauge is silent.
+        power_watts: The power sensor's last reading, a mean over its period; ``None`` without one, or while silent.
         stream: Name of the stream.
         finished: Frames that ran to their end since the last observation.
         probes: Probes that were completed since then.
@@ -167,6 +168,7 @@ class Observation:
     confidences: tuple[float, ...]
     free_bandwidth_share: float | None = None
     state_of_charge: float | None = None
+    power_watts: float | None = None
     stream: str = ""
     finished: tuple[FinishedFrame, ...] = ()
     probes: tuple[ProbeResult, ...] = ()

@@ -10,6 +10,8 @@ import numpy as np
 
 FailureMode = Literal["stuck", "missing"]
 """``stuck``: samples go on to come, all with the last value before; ``missing``: none comes."""
+SensorName = Literal["die_temperature", "power", "memory_bandwidth", "battery_gauge"]
+"""Only the first is read by the device itself, too; the others are read by controllers alone."""
 FOREVER = 1 << 63
 """A time in picoseconds that no run reaches."""
 
@@ -67,12 +69,14 @@ class SensorFault:
     """What is wrong with a sensor.
 
     Attributes:
+        sensor: Which one it is.
         mode: What its samples are while it fails.
         reaches: ``controller``: only what programs read; the device's own throttle sees the sensor as it is.
             ``device``: the sensor itself, so that the throttle is misled too.
         times: When it fails.
     """
 
+    sensor: SensorName = "die_temperature"
     mode: FailureMode
     reaches: Literal["controller", "device"]
     times: FailureTimes

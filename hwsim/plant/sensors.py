@@ -14,12 +14,12 @@ from hwsim.plant.sensor_faults import FaultState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensor:
-    """A temperature sensor.
+    """A sensor of some quantity, in whose unit step and noise are.
 
     Attributes:
         period_picoseconds: Time from sample to sample.
-        step_kelvin: Distance of two readings; 0 for a continuous one.
-        noise_kelvin: Standard deviation of a sample, before it is quantised.
+        step: Distance of two readings; 0 for a continuous one.
+        noise: Standard deviation of a sample, before it is quantised.
         delay_picoseconds: Time from a sample to its reading.
 
     Raises:
@@ -27,23 +27,23 @@ class Sensor:
     """
 
     period_picoseconds: int
-    step_kelvin: float = 0.0
-    noise_kelvin: float = 0.0
+    step: float = 0.0
+    noise: float = 0.0
     delay_picoseconds: int = 0
 
     def __post_init__(self) -> None:
-        if self.period_picoseconds <= 0 or min(self.step_kelvin, self.noise_kelvin, self.delay_picoseconds) < 0:
+        if self.period_picoseconds <= 0 or min(self.step, self.noise, self.delay_picoseconds) < 0:
             raise ConfigurationError(
                 f"sensor: expected a period above 0, and step, noise and delay of 0 or more; got {self}"
             )
 
-    def sample(self, true_celsius: float, generator: np.random.Generator) -> float:
-        """Return one noisy, quantised sample in degrees Celsius.
+    def sample(self, true_value: float, generator: np.random.Generator) -> float:
+        """Return one noisy, quantised sample.
 
         One number is drawn whatever the noise is, so that runs at different noise share their draws.
         """
-        noisy = true_celsius + self.noise_kelvin * float(generator.standard_normal())
-        return round(noisy / self.step_kelvin) * self.step_kelvin if self.step_kelvin else noisy
+        noisy = true_value + self.noise * float(generator.standard_normal())
+        return round(noisy / self.step) * self.step if self.step else noisy
 
 
 class SensorChannel:
@@ -61,9 +61,9 @@ class SensorChannel:
         self._last_value: float | None = None
         self._last_valid: int | None = None
 
-    def sample(self, time_picoseconds: int, true_celsius: float, generator: np.random.Generator) -> float:
+    def sample(self, time_picoseconds: int, true_value: float, generator: np.random.Generator) -> float:
         """Take a sample now, to be read after the sensor's delay; return it as a sensor that works gives it."""
-        healthy = self._sensor.sample(true_celsius, generator)
+        healthy = self._sensor.sample(true_value, generator)
         self.take(time_picoseconds, healthy)
         return healthy
 

@@ -207,10 +207,10 @@ class Recorder(Observer):
             (
                 event.time_picoseconds, event.ambient_celsius, *event.node_celsius, event.die_reading_celsius,
                 event.throttle_reading_celsius, event.frequency_hertz, event.throttle_cap_hertz, event.clock_changes,
-                event.power_watts, event.leakage_watts, event.co_running_watts, event.decisions, event.busy_share,
-                sum(event.queued), self._mean_weight_bits(dict(enumerate(event.wanted))), event.power_state,
-                event.free_bandwidth_share, *(event.battery or ()), *itertools.chain(*event.idle_states),
-                *self._by_stream(event),
+                event.power_reading_watts, event.power_watts, event.leakage_watts, event.co_running_watts,
+                event.decisions, event.busy_share, sum(event.queued),
+                self._mean_weight_bits(dict(enumerate(event.wanted))), event.power_state, event.free_bandwidth_share,
+                *(event.battery or ()), *itertools.chain(*event.idle_states), *self._by_stream(event),
             )
             for event in self._telemetry
         ]  # fmt: skip

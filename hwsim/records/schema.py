@@ -11,7 +11,7 @@ NO_TIME = -1
 """Stands for a time that never came (a dropped frame has no start)."""
 MOVING = ("spill", "restore")
 """Purposes of rows in which no layer runs: tensors of a preempted frame are moved."""
-MAY_BE_NULL = ("die_reading_celsius", "throttle_reading_celsius")
+MAY_BE_NULL = ("die_reading_celsius", "throttle_reading_celsius", "power_reading_watts", "battery_reading")
 """Columns of readings that a failed sensor may not give."""
 
 
@@ -103,7 +103,7 @@ BATTERY_COLUMNS = (
     ("battery_state_of_charge", pa.float64(), "", "charge of both wells, of 1"),
     ("battery_available_joules", pa.float64(), "J", "charge that can be drawn at once, at the nominal voltage"),
     ("battery_bound_joules", pa.float64(), "J", "charge that has to flow to the available well first"),
-    ("battery_reading", pa.float64(), "", "state of charge as the gauge last read it"),
+    ("battery_reading", pa.float64(), "", "state of charge as the gauge last read it; null while silent"),
     ("battery_drawn_watts", pa.float64(), "W", "mean power that the battery gave"),
     ("battery_lost_watts", pa.float64(), "W", "mean loss of charging"),
     ("harvested_watts", pa.float64(), "W", "mean harvested power, without what a full battery refused"),
@@ -149,6 +149,7 @@ def telemetry_schema(
         ("frequency_hertz", pa.int64(), "Hz", "clock of the array; 0 while the device is off or boots"),
         ("throttle_cap_hertz", pa.int64(), "Hz", "highest clock that the throttle allows"),
         ("clock_changes", pa.int32(), "", "changes of the operating point"),
+        ("power_reading_watts", pa.float64(), "W", "what the power sensor tells; null while silent, or without one"),
         ("power_watts", pa.float64(), "W", "mean power of the whole device"),
         ("leakage_watts", pa.float64(), "W", "mean leakage"),
         ("co_running_watts", pa.float64(), "W", "mean power of what runs beside the accelerator"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import simpy
+
+from hwsim.plant.sensor_faults import FaultState
+from hwsim.plant.sensors import Sensor, SensorChannel
 
 
 class Bandwidth:
@@ -52,20 +55,27 @@ class BandwidthCounter:
         environment: The simulation.
         bandwidth: What is counted.
         period_picoseconds: Time between its readings.
-
-    Attributes:
-        reading: Mean free share over that period.
+        faults: What may be wrong with it.
     """
 
-    def __init__(self, environment: simpy.Environment, bandwidth: Bandwidth, period_picoseconds: int) -> None:
-        self.reading = 1.0
-        environment.process(self._count(environment, bandwidth, period_picoseconds))
+    def __init__(
+        self, environment: simpy.Environment, bandwidth: Bandwidth, period_picoseconds: int,
+        faults: Sequence[FaultState] = (),
+    ) -> None:  # fmt: skip
+        self._environment = environment
+        self._channel = SensorChannel(Sensor(period_picoseconds=period_picoseconds), faults)
+        self._channel.take(0, 1.0)
+        environment.process(self._count(bandwidth, period_picoseconds))
 
-    def _count(
-        self, environment: simpy.Environment, bandwidth: Bandwidth, period: int
-    ) -> Generator[simpy.Event, Any, None]:
+    @property
+    def reading(self) -> float | None:
+        """Mean free share over that period; ``None`` while the counter gives none."""
+        return self._channel.read(int(self._environment.now))
+
+    def _count(self, bandwidth: Bandwidth, period: int) -> Generator[simpy.Event, Any, None]:
         before = 0.0
         while True:
-            yield environment.timeout(period)
+            yield self._environment.timeout(period)
             now = bandwidth.share_picoseconds
-            self.reading, before = (now - before) / period, now
+            self._channel.take(int(self._environment.now), (now - before) / period)
+            before = now

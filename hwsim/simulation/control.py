@@ -63,7 +63,7 @@ class ControlLoop:
         self, environment: simpy.Environment, controller: Guard, device: Device, network: NetworkView,
         lane: Lane, clock: Clock, plant: Plant, announcer: Announcer, *,
         die_sensor: SensorChannel, read_free_bandwidth: Callable[[], float | None],
-        read_state_of_charge: Callable[[], float | None],
+        read_state_of_charge: Callable[[], float | None], read_power_watts: Callable[[], float | None],
         confidences: Callable[[], tuple[float, ...]],
         generator: np.random.Generator, safe: Decision | None, probing: Probing,
     ) -> None:  # fmt: skip
@@ -78,6 +78,7 @@ class ControlLoop:
         self._die_sensor = die_sensor
         self._read_free_bandwidth = read_free_bandwidth
         self._read_state_of_charge = read_state_of_charge
+        self._read_power_watts = read_power_watts
         self._confidences = confidences
         self._generator = generator
         self._safe = safe
@@ -135,6 +136,7 @@ class ControlLoop:
             wanted=tuple(lane.wanted),
             confidences=self._confidences(),
             state_of_charge=self._read_state_of_charge(),
+            power_watts=self._read_power_watts(),
             stream=lane.name,
             finished=tuple(lane.finished or ()),
             probes=self._probing.take(),

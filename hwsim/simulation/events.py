@@ -93,7 +93,7 @@ class BatterySampled(NamedTuple):
     state_of_charge: float
     available_joules: float
     bound_joules: float
-    reading: float
+    reading: float | None
     drawn_watts: float
     lost_watts: float
     harvested_watts: float
@@ -118,6 +118,7 @@ class TelemetrySampled(NamedTuple):
     node_celsius: tuple[float, ...]
     die_reading_celsius: float | None
     throttle_reading_celsius: float | None
+    power_reading_watts: float | None
     frequency_hertz: int
     throttle_cap_hertz: int
     power_watts: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from hwsim.device import Device
 from hwsim.plant.battery import NEVER_SECONDS
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.power import dynamic_energy_scale
+from hwsim.plant.sensor_faults import FaultState
+from hwsim.plant.sensors import Sensor, SensorChannel
 from hwsim.plant.shutdown import BROWN_OUT
 from hwsim.plant.supply import Supply
 from hwsim.simulation.events import BatterySampled
@@ -60,14 +62,11 @@ class PowerSupply:
     leaves the same part of the way or less, so that some dozens meet the moment to ``RESOLUTION_SECONDS``. The energy
     of a controller's decisions and of changes of the clock is outside the bound, and what a tiled layer still has to
     spend as the DRAM becomes free; it can make the cut-off late by as much as it lasts.
-
-    Attributes:
-        reading: The gauge's last reading of the state of charge.
     """
 
     def __init__(
         self, environment: simpy.Environment, power: PowerSwitch, supply: Supply, *,
-        most_watts: float, synchronise: Callable[[], None],
+        most_watts: float, synchronise: Callable[[], None], gauge_faults: Sequence[FaultState] = (),
     ) -> None:  # fmt: skip
         self._environment = environment
         self._power = power
@@ -76,9 +75,16 @@ class PowerSupply:
         self._synchronise = synchronise
         self._watches = 0
         self._before = (0, 0.0, 0.0, 0.0)
-        self.reading = supply.pack.gauge.reading(supply.state_of_charge)
+        gauge = supply.pack.gauge
+        self._gauge = SensorChannel(Sensor(period_picoseconds=gauge.period_picoseconds, step=gauge.step), gauge_faults)
+        self._gauge.take(0, gauge.reading(supply.state_of_charge))
         self.look_again()
         environment.process(self._read_gauge())
+
+    @property
+    def reading(self) -> float | None:
+        """What the gauge read last of the state of charge; ``None`` while it gives none."""
+        return self._gauge.read(int(self._environment.now))
 
     def look_again(self) -> None:
         """Look at the battery now: the device draws power again, so that what was foreseen no longer holds."""
@@ -120,7 +126,8 @@ class PowerSupply:
             yield self._environment.timeout(max(int(wait * PICOSECONDS_PER_SECOND), 1))
 
     def _read_gauge(self) -> Process:
+        gauge = self._supply.pack.gauge
         while True:
+            yield self._environment.timeout(gauge.period_picoseconds)
             self._synchronise()
-            self.reading = self._supply.pack.gauge.reading(self._supply.state_of_charge)
-            yield self._environment.timeout(self._supply.pack.gauge.period_picoseconds)
+            self._gauge.take(int(self._environment.now), gauge.reading(self._supply.state_of_charge))

@@ -18,7 +18,7 @@ from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.plant.parameters import CoRunningLoad
 from hwsim.plant.plant import Plant
 from hwsim.plant.power_series import PowerSeries
-from hwsim.plant.sensor_faults import FaultState, SensorFault
+from hwsim.plant.sensor_faults import FaultState, SensorFault, SensorName
 from hwsim.plant.sensors import SensorChannel
 from hwsim.plant.supply import Supply
 from hwsim.simulation.accelerator import Accelerator
@@ -30,6 +30,7 @@ from hwsim.simulation.events import Announcer, LayerIssued, Observer, TelemetryS
 from hwsim.simulation.idle_states import IdleStates
 from hwsim.simulation.incoming import StreamSetup, frames, source
 from hwsim.simulation.lane import Lane
+from hwsim.simulation.power_meter import PowerMeter
 from hwsim.simulation.power_supply import PowerSupply, most_watts
 from hwsim.simulation.power_switch import PowerSwitch
 from hwsim.simulation.probing import Agreement, Probing
@@ -58,7 +59,7 @@ class Setup:
         telemetry_picoseconds: Time between rows of telemetry.
         initial_state: Whether the device starts at ambient temperature or settled while idle.
         seed: Root of every random stream.
-        faults: What goes wrong with the die's temperature sensor.
+        faults: What goes wrong with the device's sensors.
         initial_state_of_charge: Of the battery, of 1; only where the device has one.
         harvest: What charges the battery.
         loads: What else the device feeds.
@@ -133,11 +134,16 @@ class Simulator:
         )  # fmt: skip
         self._clock = Clock(device, self._clock_changed)
         self._bandwidth = Bandwidth(self._environment, _free_shares(setup), self._accelerator.pace_changed)
-        self._sensor = SensorChannel(device.sensor, self._faults("device"))
-        self._reported = SensorChannel(device.sensor, self._faults("device", "controller"))
+        self._sensor = SensorChannel(device.sensor, self._faults("die_temperature", "device"))
+        self._reported = SensorChannel(device.sensor, self._faults("die_temperature", "device", "controller"))
         self._interval = _Interval()
         counter = None if device.bandwidth_counter_picoseconds is None else BandwidthCounter(
-            self._environment, self._bandwidth, device.bandwidth_counter_picoseconds
+            self._environment, self._bandwidth, device.bandwidth_counter_picoseconds,
+            self._faults("memory_bandwidth", "device", "controller"),
+        )  # fmt: skip
+        self._meter = None if device.power_sensor is None else PowerMeter(
+            self._environment, device.power_sensor, self._faults("power", "device", "controller"), self.plant,
+            synchronise=self._synchronise, noise=generator(setup.seed, "power sensor"),
         )  # fmt: skip
         self._environment.process(self._sense(generator(setup.seed, "sensors")))
         self._power = PowerSwitch(
@@ -153,7 +159,7 @@ class Simulator:
                 )
                 for stream, each in zip(setup.streams, values, strict=True)
             ) + sum(load.power.highest_watts for load in setup.loads),
-            synchronise=self._synchronise,
+            synchronise=self._synchronise, gauge_faults=self._faults("battery_gauge", "device", "controller"),
         )  # fmt: skip
         self._throttle = Throttle(
             self._environment, device.throttling, self._clock, self._activity,
@@ -171,6 +177,7 @@ class Simulator:
                 die_sensor=self._reported,
                 read_free_bandwidth=lambda: None if counter is None else counter.reading,
                 read_state_of_charge=lambda: None if self._supply is None else self._supply.reading,
+                read_power_watts=lambda: None if self._meter is None else self._meter.reading,
                 confidences=each.confidences,
                 generator=source(setup.seed, "controller", setup.streams, lane.number), safe=stream.safe,
                 probing=probing,
@@ -256,12 +263,12 @@ class Simulator:
         for control in self.controls:
             control.start()
 
-    def _faults(self, *reached: str) -> list[FaultState]:
-        """Return the faults that reach one of these; each fault draws the same times for all of its readers."""
+    def _faults(self, sensor: SensorName, *reached: str) -> list[FaultState]:
+        """Return a sensor's faults that reach one of these; each draws the same times for all of its readers."""
         return [
             FaultState(fault, generator(self._setup.seed, f"sensor fault {number}"))
             for number, fault in enumerate(self._setup.faults)
-            if fault.reaches in reached
+            if fault.sensor == sensor and fault.reaches in reached
         ]
 
     def _report(self) -> Process:
@@ -292,6 +299,7 @@ class Simulator:
             node_celsius=tuple(self.plant.temperatures_celsius().tolist()),
             die_reading_celsius=self._reported.read(now),
             throttle_reading_celsius=self._sensor.read(now),
+            power_reading_watts=None if self._meter is None else self._meter.reading,
             frequency_hertz=self._clock.frequency_hertz if self._power.is_on else 0,
             throttle_cap_hertz=self._clock.cap_hertz,
             power_watts=interval.energy_joules / seconds if seconds else 0.0,

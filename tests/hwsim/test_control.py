@@ -120,7 +120,7 @@ def test_another_controller_meets_the_same_arrivals_and_inputs(simulate: Any, sc
 
 
 def test_sensor_noise_is_the_same_under_another_controller(simulate: Any, scripted: Any, small_plan: Plan) -> None:
-    noisy = small_plan.device.sensor.__class__(period_picoseconds=100 * MICROSECOND, noise_kelvin=0.5)
+    noisy = small_plan.device.sensor.__class__(period_picoseconds=100 * MICROSECOND, noise=0.5)
 
     def noise(bits: int) -> list[float]:
         log = simulate(scripted(start=bits), device_changes={"sensor": noisy})

@@ -108,7 +108,7 @@ def polling(plan: Plan, picoseconds: int) -> Any:
 
 
 def seen_by(controller: Any, *faults: SensorFault, simulate: Any, plan: Plan) -> Any:
-    sensor = Sensor(period_picoseconds=20 * MICROSECOND, noise_kelvin=0.1)
+    sensor = Sensor(period_picoseconds=20 * MICROSECOND, noise=0.1)
     return simulate(
         controller,
         device_changes={"sensor": sensor, "throttling": polling(plan, 20 * MICROSECOND)},

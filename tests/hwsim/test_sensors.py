@@ -21,14 +21,14 @@ def test_a_perfect_sensor_tells_the_truth() -> None:
 
 @given(truth=st.floats(-40, 125), step=st.sampled_from([0.123, 0.25, 1.0]))
 def test_samples_lie_on_the_grid_and_within_half_a_step(truth: float, step: float) -> None:
-    sample = Sensor(period_picoseconds=1, step_kelvin=step).sample(truth, generator())
+    sample = Sensor(period_picoseconds=1, step=step).sample(truth, generator())
     assert sample / step == pytest.approx(round(sample / step), abs=1e-9)
     assert abs(sample - truth) <= step / 2 + 1e-12
 
 
 def test_noise_has_the_given_deviation_and_no_bias() -> None:
     draws = generator()
-    sensor = Sensor(period_picoseconds=1, noise_kelvin=0.25, step_kelvin=0.123)
+    sensor = Sensor(period_picoseconds=1, noise=0.25, step=0.123)
     samples = np.array([sensor.sample(60.0, draws) for _ in range(4000)])
     assert samples.mean() == pytest.approx(60.0, abs=0.02)
     assert samples.std() == pytest.approx(np.hypot(0.25, 0.123 / np.sqrt(12)), rel=0.05)
@@ -37,7 +37,7 @@ def test_noise_has_the_given_deviation_and_no_bias() -> None:
 def test_the_noise_level_does_not_move_later_draws() -> None:
     quiet, noisy = generator(), generator()
     Sensor(period_picoseconds=1).sample(60.0, quiet)
-    Sensor(period_picoseconds=1, noise_kelvin=2.0).sample(60.0, noisy)
+    Sensor(period_picoseconds=1, noise=2.0).sample(60.0, noisy)
     assert quiet.random() == noisy.random()
 
 
@@ -61,7 +61,7 @@ def test_reading_before_any_sample_is_an_error() -> None:
         SensorChannel(Sensor(period_picoseconds=1)).read(0)
 
 
-@pytest.mark.parametrize("bad", [{"period_picoseconds": 0}, {"step_kelvin": -1.0}, {"delay_picoseconds": -1}])
+@pytest.mark.parametrize("bad", [{"period_picoseconds": 0}, {"step": -1.0}, {"delay_picoseconds": -1}])
 def test_impossible_sensors_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError, match="expected a period above 0"):
         Sensor(**{"period_picoseconds": 1, **bad})
