@@ -223,9 +223,17 @@ class InStepExecution(Observer):
             return
         logits = self.run.finish()
         self.predictions[event.frame] = logits.argmax(dim=1).numpy().astype(np.int32)
-        self._confidences.append(float(logits.softmax(dim=1).amax(dim=1).mean()))
+        self._confidences.append(_confidence(logits))
 
-    def take_confidences(self) -> tuple[float, ...]:
-        """Return the mean top probability of each frame finished since the last call."""
-        taken, self._confidences = tuple(self._confidences), []
-        return taken
+    def take_confidences(self, with_held: bool = False) -> tuple[float, ...]:
+        """Return the mean top probability of each frame finished since the last call.
+
+        Args:
+            with_held: Also that of the frame whose layers are all done, but whose answer has not left.
+        """
+        taken, self._confidences = self._confidences, []
+        return (*taken, _confidence(self.run.finish())) if with_held else tuple(taken)
+
+
+def _confidence(logits: Tensor) -> float:
+    return float(logits.softmax(dim=1).amax(dim=1).mean())

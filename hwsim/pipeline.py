@@ -173,8 +173,9 @@ class _Execution:
     @property
     def values(self) -> Values:
         """What the simulation takes from it."""
-        confidences = tuple if self.in_step is None else self.in_step.take_confidences
-        values = Values(confidences=confidences, array_cycles=self.counting)
+        values = Values(array_cycles=self.counting)
+        if self.in_step is not None:
+            values = replace(values, confidences=self.in_step.take_confidences)
         return values if self.answers is None else replace(values, agreement=self.answers.agreement)
 
     def observers(self, at: int) -> list[Observer]:

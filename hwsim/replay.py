@@ -87,7 +87,7 @@ def _replay(stream: StreamTables, recorded: Recorded) -> Replay:
 
 def _recorded(stream: StreamTables, only: int | None) -> Recorded:
     """Return the frames of a stream that have predictions, with the widths that their layer rows say."""
-    table = stream.table("frames", ["frame", "status", "input_indices", "predictions"])
+    table = stream.table("frames", ["frame", "status", "final_attempt", "input_indices", "predictions"])
     if only is not None:
         table = table.filter(pc.equal(table["frame"], only))
     widths = _realised_widths(stream, only)
@@ -95,11 +95,10 @@ def _recorded(stream: StreamTables, only: int | None) -> Recorded:
     for row in table.to_pylist():
         if not row["predictions"]:
             continue
-        if row["frame"] not in widths:
+        attempt = (row["frame"], row["final_attempt"])
+        if attempt not in widths:
             raise RecordsError(f"{stream.path}: frame {row['frame']} has predictions but not one row for every layer")
-        event = FrameEnded(
-            row["frame"], row["status"], 0, 0, 0, 0, tuple(row["input_indices"]), widths[row["frame"]], 0.0
-        )
+        event = FrameEnded(row["frame"], row["status"], 0, 0, 0, 0, tuple(row["input_indices"]), widths[attempt], 0.0)
         found.append((event, np.array(row["predictions"], dtype=np.int32)))
     return found
 
@@ -115,14 +114,15 @@ def _require_some(run: RunFolder, only: int | None, found: int) -> None:
     raise RecordsError(f"{run.path}: frame {only} was dropped and has no predictions")
 
 
-def _realised_widths(run: StreamTables, only: int | None) -> dict[int, tuple[Widths, ...]]:
-    table = run.table("layers", ["frame", "purpose", "layer", "weight_bits", "activation_bits"])
+def _realised_widths(run: StreamTables, only: int | None) -> dict[tuple[int, int], tuple[Widths, ...]]:
+    """Return what every attempt that is complete ran at: (frame, attempt) -> widths."""
+    table = run.table("layers", ["frame", "attempt", "purpose", "layer", "weight_bits", "activation_bits"])
     table = table.filter(pc.is_in(table["purpose"], value_set=pa.array(ANSWERING)))
     if only is not None:
         table = table.filter(pc.equal(table["frame"], only))
     positions = site_positions(table, run.graph)
-    order = np.lexsort((positions, table["frame"].to_numpy()))
-    frames = table["frame"].to_numpy()[order]
+    order = np.lexsort((positions, table["attempt"].to_numpy(), table["frame"].to_numpy()))
+    frames, attempts = (table[name].to_numpy()[order] for name in ("frame", "attempt"))
     pairs = list(
         zip(
             table["weight_bits"].to_numpy()[order].tolist(),
@@ -130,11 +130,11 @@ def _realised_widths(run: StreamTables, only: int | None) -> dict[int, tuple[Wid
             strict=True,
         )
     )
-    starts = np.flatnonzero(np.diff(frames, prepend=-1))
+    starts = np.flatnonzero(np.diff(frames, prepend=-1) | np.diff(attempts, prepend=-1))
     ends = [*starts[1:].tolist(), len(frames)][: len(starts)]
     every_site = list(range(len(run.graph.layers)))
     return {
-        int(frames[start]): tuple(pairs[start:end])
+        (int(frames[start]), int(attempts[start])): tuple(pairs[start:end])
         for start, end in zip(starts.tolist(), ends, strict=True)
         if positions[order[start:end]].tolist() == every_site
     }

@@ -54,10 +54,11 @@ def observations(
     wakes = sorted(wakes_on)
     for frame in range(count if wakes else 0):
         now += int(random.integers(1, 200)) * PICOSECONDS_PER_MILLISECOND
-        silent, running = random.random() < 0.1, random.random() < 0.8
+        wake = wakes[int(random.integers(len(wakes)))]
+        silent, running = random.random() < 0.1, random.random() < 0.8 or wake == "finish"
         yield Observation(
             time_picoseconds=now,
-            wake=wakes[int(random.integers(len(wakes)))],
+            wake=wake,
             die_celsius=None if silent else float(random.uniform(-20.0, 120.0)),
             die_age_picoseconds=None if silent and frame == 0 else int(random.integers(0, 10**12)),
             frequency_hertz=int(random.choice(device.frequencies_hertz)),

@@ -21,6 +21,7 @@ from hwsim.controllers.bandit import (
     ThompsonOptions,
 )
 from hwsim.controllers.base import Controller
+from hwsim.controllers.confidence_gated import ConfidenceGated, ConfidenceGatedOptions
 from hwsim.controllers.deadline_greedy import DeadlineGreedy, DeadlineGreedyOptions
 from hwsim.controllers.hysteresis import Hysteresis, HysteresisOptions
 from hwsim.controllers.mpc import Mpc, MpcOptions
@@ -54,6 +55,9 @@ CONTROLLERS = {
     "schedutil": Registered(Schedutil, SchedutilOptions, "Linux' schedutil: the clock that the load needs, most bits"),
     "deadline_greedy": Registered(
         DeadlineGreedy, DeadlineGreedyOptions, "the most bits with which the frames that wait are on time"
+    ),
+    "confidence_gated": Registered(
+        ConfidenceGated, ConfidenceGatedOptions, "few bits first, once more at many where the answer is unsure"
     ),
     "mpc": Registered(Mpc, MpcOptions, "plans ahead with the cost table and the profile's heat"),
     "q_learning": Registered(QLearning, QLearningOptions, "tabular Q-learning on temperature and waiting frames"),

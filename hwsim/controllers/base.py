@@ -17,8 +17,8 @@ from bitmixer.bitwidths import BitWidths
 from bitmixer.graph import LayerGraph
 from hwsim.cost import CostTable
 
-Wake = Literal["tick", "frame", "layer"]
-"""When a controller is asked: at a fixed period, before each frame, before each layer."""
+Wake = Literal["tick", "frame", "layer", "finish"]
+"""When a controller is asked: at a fixed period, before each frame, each layer, the leaving of each frame's answer."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,7 +146,7 @@ class Observation:
             where none can, 0 if there is no frame.
         wanted: (weight, activation) bits that uncommitted sites will get, by position.
         confidences: Mean top probability of each frame finished since the last observation; empty unless the
-            controller needs outputs.
+            controller needs outputs. At a ``finish`` wake the last one is that of the frame whose answer is held.
         state_of_charge: What the battery's gauge read last, of 1; ``None`` on the mains and while the gauge is silent.
         power_watts: The power sensor's last reading, a mean over its period; ``None`` without one, or while silent.
         stream: Name of the stream.
@@ -198,12 +198,15 @@ class Decision:
             if that is lower); ``None`` leaves the request as it is.
         reason: Why, in a few words, for the records.
         probe: A probe to be made; only by controllers that declare ``probes = True``.
+        rerun: At a ``finish`` wake: run the frame again before its answer leaves, with these bits of sites, by name;
+            those that are not named run at their highest. The frame's answer is that of the second run.
     """
 
     widths: Mapping[str, BitWidths]
     frequency_hertz: int | None = None
     reason: str
     probe: Probe | None = None
+    rerun: Mapping[str, BitWidths] | None = None
 
 
 @runtime_checkable

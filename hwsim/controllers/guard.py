@@ -79,6 +79,10 @@ class Guard:
         )
         if decision is not None:
             self._check(decision, graph)
+            if decision.rerun is not None and observation.wake != "finish":
+                raise ControllerError(
+                    f"{self.name}: asks for a rerun at a wake {observation.wake!r}; expected 'finish'"
+                )
         return decision, after
 
     def _attribute(self, name: str) -> Any:
@@ -117,6 +121,8 @@ class Guard:
             if not self.probes:
                 raise ControllerError(f"{self.name}: asks for a probe, but does not declare probes = True")
             self._check_widths(decision.probe.widths, graph)
+        if decision.rerun is not None:
+            self._check_widths(decision.rerun, graph)
         hertz = decision.frequency_hertz
         if hertz is not None and not (isinstance(hertz, Integral) and hertz > 0):
             told = "NaN" if isinstance(hertz, float) and math.isnan(hertz) else repr(hertz)

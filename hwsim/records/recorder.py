@@ -139,7 +139,7 @@ class Recorder(Observer):
             "status": frame.status,
             "data": stream.data,
             "network_version": 0,
-            "final_attempt": 0,
+            "final_attempt": frame.attempt,
             "arrival_picoseconds": frame.arrival_picoseconds,
             "start_picoseconds": frame.start_picoseconds,
             "finish_picoseconds": frame.finish_picoseconds,

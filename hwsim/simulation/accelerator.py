@@ -102,7 +102,7 @@ class Accelerator:
             return None
         frame, _ = last
         shadow.wanted = list(widths)
-        shadow.queue.append(replace(frame, purpose="probe", deadline_picoseconds=NEVER_DUE))
+        shadow.queue.append(replace(frame, is_probe=True, deadline_picoseconds=NEVER_DUE))
         self._call()
         return last
 
@@ -155,12 +155,12 @@ class Accelerator:
 
     def _end(self, job: Job, status: str, widths: tuple[Widths, ...]) -> None:
         frame = job.frame
-        if frame.purpose == "probe":
+        if frame.is_probe:
             self.probe_ended(frame.stream, widths)
             return
         event = FrameEnded(
             frame.number, status, frame.arrival_picoseconds, job.started_picoseconds, int(self._environment.now),
-            frame.deadline_picoseconds, frame.inputs, widths, job.energy_joules, frame.stream,
+            frame.deadline_picoseconds, frame.inputs, widths, job.energy_joules, frame.stream, job.attempt,
         )  # fmt: skip
         for tell in self._announcer.frame_ended:
             tell(event)
@@ -209,14 +209,18 @@ class Accelerator:
         return None
 
     def _begin(self, lane: Lane) -> Job:
-        job = lane.job = Job(frame=lane.queue.popleft())
+        frame = lane.queue.popleft()
+        job = lane.job = Job(frame=frame, attempt=int(frame.is_probe))
         if lane.before_frame is not None:
             lane.before_frame()
         job.started_picoseconds = int(self._environment.now)
         job.committed = list(lane.wanted)
-        for tell in self._announcer.frame_started if job.frame.purpose == "inference" else ():
-            tell(FrameStarted(job.frame.number, job.frame.inputs, lane.number))
+        self._tell_start(lane, job)
         return job
+
+    def _tell_start(self, lane: Lane, job: Job) -> None:
+        for tell in () if job.frame.is_probe else self._announcer.frame_started:
+            tell(FrameStarted(job.frame.number, job.frame.inputs, lane.number))
 
     def _resume(self, lane: Lane, job: Job) -> Process:
         yield from self._move(lane, job, "restore")
@@ -237,9 +241,31 @@ class Accelerator:
             if not self._is_on:
                 self._abort(lane)
                 return
+        if lane.before_answer is not None and (yield from self._runs_again(lane, job, lane.before_answer)):
+            yield from self._execute(lane, job)
+            return
+        if lane.job is None:
+            return
         lane.job = None
         on_time = self._environment.now <= job.frame.deadline_picoseconds
         self._end(job, "on_time" if on_time else "late", tuple(job.committed))
+
+    def _runs_again(
+        self, lane: Lane, job: Job, before_answer: Callable[[], Sequence[Widths] | None]
+    ) -> Generator[simpy.Event, Any, bool]:
+        """Hold a frame's first answer while the controller thinks about it, and say whether the frame runs again."""
+        if job.attempt:
+            return False
+        widths = before_answer()
+        yield self._environment.timeout(lane.holding_picoseconds)
+        if not self._is_on:
+            self._abort(lane)
+            return False
+        if widths is None:
+            return False
+        job.again(widths)
+        self._tell_start(lane, job)
+        return True
 
     def _layer(self, lane: Lane, job: Job, position: int) -> Process:
         schedule, announcer = lane.schedule, self._announcer
@@ -248,7 +274,7 @@ class Accelerator:
         if lane.before_layer is not None:
             lane.before_layer()
         job.unsaid.append(position)
-        if job.frame.purpose == "inference":
+        if not job.frame.is_probe:
             for issued in lane.tellable(job):
                 for tell in announcer.layer_issued:
                     tell(issued)
@@ -265,7 +291,7 @@ class Accelerator:
         event = LayerExecuted(
             job.frame.number, position, *widths, next_bits, reload,
             missing + schedule.planes.streamed(position, widths[0]), begun, int(self._environment.now), cycles,
-            schedule.array_cycles[valued], row, scale, spent, lane.number, job.frame.purpose, 0, job.frame.attempt,
+            schedule.array_cycles[valued], row, scale, spent, lane.number, job.purpose, 0, job.attempt,
         )  # fmt: skip
         for tell_done in announcer.layer_executed:
             tell_done(event)
@@ -287,7 +313,7 @@ class Accelerator:
         position = job.position + (purpose == "restore")
         event = LayerExecuted(
             job.frame.number, position, 0, 0, 0, False, 0, begun, int(self._environment.now), cycles, 0, -1, scale,
-            spent, lane.number, purpose, bits, job.frame.attempt,
+            spent, lane.number, purpose, bits, job.attempt,
         )  # fmt: skip
         for tell in self._announcer.layer_executed:
             tell(event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ class ControlLoop:
         lane: Lane, clock: Clock, plant: Plant, announcer: Announcer, *,
         die_sensor: SensorChannel, read_free_bandwidth: Callable[[], float | None],
         read_state_of_charge: Callable[[], float | None], read_power_watts: Callable[[], float | None],
-        confidences: Callable[[], tuple[float, ...]],
+        confidences: Callable[[bool], tuple[float, ...]],
         generator: np.random.Generator, safe: Decision | None, probing: Probing,
     ) -> None:  # fmt: skip
         self._environment = environment
@@ -93,6 +93,9 @@ class ControlLoop:
             lane.before_frame = lambda: self._ask("frame")
         if "layer" in controller.wakes_on:
             lane.before_layer = lambda: self._ask("layer")
+        if "finish" in controller.wakes_on:
+            lane.before_answer = self._rerun
+            lane.holding_picoseconds = device.decision.time_picoseconds
         if "tick" in controller.wakes_on:
             environment.process(self._ticks())
 
@@ -116,9 +119,17 @@ class ControlLoop:
             if not (self.closed or self.asleep):
                 self._ask("tick")
 
-    def _ask(self, wake: Wake) -> None:
+    def _rerun(self) -> Sequence[Widths] | None:
+        """Ask about the answer that is held, and return the widths at which the frame is to run again."""
+        decision = self._ask("finish")
+        if decision is None or decision.rerun is None:
+            return None
+        highest = {layer.name: max(layer.allowed) for layer in self._network.graph.layers}
+        return [*(highest | dict(decision.rerun)).values()]
+
+    def _ask(self, wake: Wake) -> Decision | None:
         if self._failed:
-            return
+            return None
         now = int(self._environment.now)
         lane = self._lane
         observation = Observation(
@@ -134,7 +145,7 @@ class ControlLoop:
             frame_deadline_picoseconds=None if lane.frame is None else lane.frame.deadline_picoseconds,
             first_uncommitted=lane.first_uncommitted,
             wanted=tuple(lane.wanted),
-            confidences=self._confidences(),
+            confidences=self._confidences(wake == "finish"),
             state_of_charge=self._read_state_of_charge(),
             power_watts=self._read_power_watts(),
             stream=lane.name,
@@ -155,6 +166,7 @@ class ControlLoop:
             effect = self._environment.timeout(self._device.decision.time_picoseconds)
             starts = self._starts
             effect.callbacks.append(lambda _: self._carry_out(decision, now, starts))
+        return decision
 
     def _fall_back(self, error: ControllerError) -> Decision:
         """Return the safe widths, which hold until the device starts anew.

@@ -71,6 +71,7 @@ class FrameEnded(NamedTuple):
     widths: tuple[Widths, ...]
     energy_joules: float
     stream: int = 0
+    attempt: int = 0
 
 
 class DecisionTaken(NamedTuple):

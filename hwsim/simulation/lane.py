@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,7 +22,7 @@ NEVER = -1
 class Frame:
     """One unit of arriving work; ``number`` counts all streams' frames in the order of arrival.
 
-    Its ``purpose`` is ``probe`` where a frame that is finished runs again, to compare what it answers.
+    It is a probe where a frame that is finished runs again, to compare what it answers.
     """
 
     number: int
@@ -30,12 +30,7 @@ class Frame:
     deadline_picoseconds: int
     inputs: tuple[int, ...]
     stream: int = 0
-    purpose: str = "inference"
-
-    @property
-    def attempt(self) -> int:
-        """How often it ran before."""
-        return int(self.purpose != "inference")
+    is_probe: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +44,7 @@ class Job:
         committed: Widths by position; those of sites that are not committed yet may still change.
         energy_joules: Spent so far.
         unsaid: Positions of issued layers of which nobody has been told yet.
+        attempt: How often the frame ran before.
     """
 
     frame: Frame
@@ -57,6 +53,21 @@ class Job:
     committed: list[Widths] = field(default_factory=list)
     energy_joules: float = 0.0
     unsaid: deque[int] = field(default_factory=deque)
+    attempt: int = 0
+
+    @property
+    def purpose(self) -> str:
+        """What its layers are executed for."""
+        if self.frame.is_probe:
+            return "probe"
+        return "rerun" if self.attempt else "inference"
+
+    def again(self, widths: Sequence[Widths]) -> None:
+        """Begin the frame anew at other widths, which are fixed."""
+        self.attempt += 1
+        self.position = -1
+        self.committed = list(widths)
+        self.unsaid.clear()
 
 
 class Lane:
@@ -75,6 +86,8 @@ class Lane:
         wanted: Widths that sites will get when they are committed, by position.
         before_frame: Called before a frame starts.
         before_layer: Called before a layer is issued.
+        before_answer: Called before a frame's answer leaves; returns the widths at which it is to run again, or none.
+        holding_picoseconds: How long an answer is held for that.
         last: The frame that ran to its end last, with its widths.
         finished: What became of frames, until the controller is told; ``None`` where nobody wants to know.
         valued_row: Gives the row of what an issued layer really takes, given its row in the cost table; where values
@@ -95,8 +108,10 @@ class Lane:
         self.queue: deque[Frame] = deque()
         self.job: Job | None = None
         self.wanted: list[Widths] = []
-        self.before_frame: Callable[[], None] | None = None
-        self.before_layer: Callable[[], None] | None = None
+        self.before_frame: Callable[[], object] | None = None
+        self.before_layer: Callable[[], object] | None = None
+        self.before_answer: Callable[[], Sequence[Widths] | None] | None = None
+        self.holding_picoseconds = 0
         self.last: tuple[Frame, tuple[Widths, ...]] | None = None
         self.finished: list[FinishedFrame] | None = None
         self.valued_row: Callable[[int, LayerIssued], int] | None = None
@@ -119,7 +134,7 @@ class Lane:
         """Position of the first site of the frame that can still change (see ``Observation``)."""
         if self.job is None:
             return 0
-        if not self.mid_frame:
+        if not self.mid_frame or self.job.attempt:
             return self.schedule.sites
         return 0 if self.job.position < 0 else self.schedule.first_uncommitted[self.job.position]
 
@@ -131,7 +146,7 @@ class Lane:
     def commit(self, job: Job, position: int) -> None:
         """Issue the layer at a position: the widths that this fixes are those that are wanted now."""
         job.position = position
-        if self.mid_frame:
+        if self.mid_frame and not job.attempt:
             for site in self.schedule.committed_at[position]:
                 job.committed[site] = self.wanted[site]
 

@@ -87,13 +87,14 @@ class Values:
     """What a stream's network computes in step with the simulation.
 
     Attributes:
-        confidences: Those of the frames that finished since the last call.
+        confidences: Those of the frames that finished since the last call, and where that is asked for, of the one
+            whose layers are all done.
         array_cycles: What the array takes for an issued layer of the frame that started last, over all its inputs,
             where that depends on values that only flow in the run. The cost table holds its bound.
         agreement: Compares what it answers under two assignments.
     """
 
-    confidences: Callable[[], tuple[float, ...]] = tuple
+    confidences: Callable[[bool], tuple[float, ...]] = lambda _: ()
     array_cycles: Callable[[LayerIssued], int] | None = None
     agreement: Agreement = lambda inputs, own, probe: len(inputs)
 
