@@ -24,6 +24,7 @@ from bitmixer.data import load_labels
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, require_weights
 from bitmixer.operands import SiteOperands
+from hwsim.drift import Drift
 from hwsim.provenance import source_sha256
 from hwsim.simulation.events import FrameEnded, FrameStarted, LayerIssued, Observer, Widths
 from hwsim.table_cache import UNKNOWN, TableCache, default_cache
@@ -191,6 +192,10 @@ class PredictionCache(TableCache):
 class InStepExecution(Observer):
     """Runs the network layer by layer as the simulated hardware issues the layers.
 
+    Args:
+        loaded: The network with each data set that the stream has in the course of time.
+        drift: When it has which.
+
     Attributes:
         predictions: Frame -> predicted classes.
         run: That of the frame which started last.
@@ -198,16 +203,17 @@ class InStepExecution(Observer):
 
     run: StepwiseRun
 
-    def __init__(self, loaded: LoadedNetwork) -> None:
-        self._begin = loaded.stepwise
-        self._names = [layer.name for layer in loaded.graph.layers]
-        self._consumers = [layer.key_consumer for layer in loaded.graph.layers]
+    def __init__(self, loaded: Sequence[LoadedNetwork], drift: Drift) -> None:
+        self._loaded = loaded
+        self._drift = drift
+        self._names = [layer.name for layer in loaded[0].graph.layers]
+        self._consumers = [layer.key_consumer for layer in loaded[0].graph.layers]
         self._confidences: list[float] = []
         self.predictions: Predictions = {}
 
     def frame_started(self, event: FrameStarted) -> None:
         """Begin with the frame's inputs."""
-        self.run = self._begin(event.inputs)
+        self.run = self._loaded[self._drift.position(event.arrival_picoseconds)].stepwise(event.inputs)
 
     def layer_issued(self, event: LayerIssued) -> None:
         """Run one layer at the widths that the hardware committed."""

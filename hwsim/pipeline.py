@@ -29,7 +29,8 @@ from hwsim.records.folder import (
 from hwsim.records.recorder import RecordedStream, Recorder
 from hwsim.records.store import RunFolder
 from hwsim.records.streams import streams_of
-from hwsim.simulation.events import FrameEnded, Observer, OfStream
+from hwsim.simulation.events import FrameEnded, Observer, OfStream, Widths
+from hwsim.simulation.lane import Frame
 from hwsim.simulation.simulator import Simulator, Values
 
 if TYPE_CHECKING:
@@ -129,18 +130,18 @@ class _Execution:
 
     Attributes:
         stream: The stream.
-        loaded: Its network with its data; ``None`` without outputs.
+        loaded: Its network with each data set that it has in the course of time; none without outputs.
         in_step: Runs it within the simulation, where that is wanted.
         counting: Counts cycles from its values, where they depend on activations.
-        answers: Tells what it answers under other widths, where the controller makes probes.
+        answers: Tell what it answers under other widths, on each data set, where the controller makes probes.
         predictions: Frame -> predicted classes.
     """
 
     stream: PlannedStream
-    loaded: LoadedNetwork | None = None
+    loaded: tuple[LoadedNetwork, ...] = ()
     in_step: InStepExecution | None = None
     counting: ValueCycles | None = None
-    answers: Answers | None = None
+    answers: tuple[Answers, ...] = ()
     predictions: Predictions
 
     @classmethod
@@ -149,7 +150,7 @@ class _Execution:
         loaded, in_step = _load_outputs(planned, stream)
         return cls(
             stream=stream, loaded=loaded, in_step=in_step,
-            counting=_load_values(planned.device.array, loaded, in_step),
+            counting=_load_values(planned.device.array, loaded[0] if loaded else None, in_step),
             answers=_load_answers(stream, loaded),
             predictions={} if in_step is None else in_step.predictions,
         )  # fmt: skip
@@ -157,7 +158,7 @@ class _Execution:
     @property
     def available_inputs(self) -> int:
         """Size of the test split."""
-        return VIRTUAL_INPUTS if self.loaded is None else len(self.loaded.labels)
+        return len(self.loaded[0].labels) if self.loaded else VIRTUAL_INPUTS
 
     @property
     def recorded(self) -> RecordedStream:
@@ -166,8 +167,8 @@ class _Execution:
             name=self.stream.stream.name,
             graph=self.stream.checkpoint.graph,
             costs=self.stream.costs,
-            data=self.stream.stream.data or "",
-            labels=None if self.loaded is None else self.loaded.labels,
+            data=self.stream.stream.data_over_time,
+            labels=self.loaded[0].labels if self.loaded else None,
         )
 
     @property
@@ -176,7 +177,7 @@ class _Execution:
         values = Values(array_cycles=self.counting)
         if self.in_step is not None:
             values = replace(values, confidences=self.in_step.take_confidences)
-        return values if self.answers is None else replace(values, agreement=self.answers.agreement)
+        return replace(values, agreement=self._agreement) if self.answers else values
 
     def observers(self, at: int) -> list[Observer]:
         """Return what follows the frames of the stream at this position."""
@@ -184,42 +185,52 @@ class _Execution:
 
     def predict(self, frames: Sequence[FrameEnded], progress: Callable[[float], None]) -> None:
         """Compute the predictions, unless that was done in step or is not wanted."""
-        if self.loaded is None or self.in_step is not None:
+        if self.in_step is not None:
             return
         from hwsim.outputs import PredictionCache, lazy_predictions
 
-        self.predictions = lazy_predictions(self.loaded, frames, cache=PredictionCache(self.loaded), progress=progress)
+        for at, loaded in enumerate(self.loaded):
+            of_data = (each for each in frames if self._position(each) == at)
+            cache = PredictionCache(loaded)
+            self.predictions |= lazy_predictions(loaded, of_data, cache=cache, progress=progress)
 
     def keep(self) -> None:
         """Write to disk what other runs may use."""
-        for each in (self.counting, self.answers):
-            if each is not None:
-                each.keep()
+        if self.counting is not None:
+            self.counting.keep()
+        for each in self.answers:
+            each.keep()
+
+    def _agreement(self, frame: Frame, own: tuple[Widths, ...], other: tuple[Widths, ...]) -> int:
+        return self.answers[self._position(frame)].agreement(frame.inputs, own, other)
+
+    def _position(self, frame: Frame | FrameEnded) -> int:
+        """Return which of the data sets a frame has."""
+        return self.stream.stream.data_over_time.position(frame.arrival_picoseconds)
 
 
-def _load_outputs(planned: Plan, stream: PlannedStream) -> tuple[LoadedNetwork | None, InStepExecution | None]:
-    """Return the network with its data, and the in-step execution, where the scenario wants them."""
+def _load_outputs(planned: Plan, stream: PlannedStream) -> tuple[tuple[LoadedNetwork, ...], InStepExecution | None]:
+    """Return the network with each of its data sets, and the in-step execution, where the scenario wants them."""
     if planned.scenario.outputs == "none":
-        return None, None
+        return (), None
     from hwsim.outputs import InStepExecution, LoadedNetwork, PredictionCache
 
-    data = stream.stream.data
-    assert data is not None  # the scenario's own rule where it wants outputs
-    loaded = LoadedNetwork(stream.checkpoint, data)
+    drift = stream.stream.data_over_time
+    loaded = tuple(LoadedNetwork(stream.checkpoint, name) for name in drift.names)
     if stream.needs_outputs or planned.scenario.outputs == "in_step":
-        return loaded, InStepExecution(loaded)
-    if not PredictionCache(loaded).is_started:
-        _ = loaded.network  # a network that cannot be loaded is refused before anything is simulated
+        return loaded, InStepExecution(loaded, drift)
+    if not all(PredictionCache(each).is_started for each in loaded):
+        _ = loaded[0].network  # a network that cannot be loaded is refused before anything is simulated
     return loaded, None
 
 
-def _load_answers(stream: PlannedStream, loaded: LoadedNetwork | None) -> Answers | None:
+def _load_answers(stream: PlannedStream, loaded: tuple[LoadedNetwork, ...]) -> tuple[Answers, ...]:
     """Return what probes compare, where the controller makes some."""
-    if loaded is None or not stream.probes:
-        return None
+    if not stream.probes:
+        return ()
     from hwsim.outputs import Answers, PredictionCache
 
-    return Answers(loaded, PredictionCache(loaded))
+    return tuple(Answers(each, PredictionCache(each)) for each in loaded)
 
 
 def _load_values(

@@ -120,6 +120,12 @@ def plan(
             raise ConfigurationError(
                 f"none, but array {device.array.name} takes its cycles from the activations of the network: set lazy"
             )
+    for at, stream in enumerate(scenario.streams):
+        with _blaming(path, sets, ("streams", at, "drift")):
+            if stream.drift and isinstance(device.array, ValueArray) and device.array.reads_activations:
+                raise ConfigurationError(
+                    f"array {device.array.name} takes its cycles from the activations of one data set: leave this out"
+                )
     checkpoints = [_checkpoint(scenario, at, path, sets) for at in range(len(scenario.streams))]
     named = _spelled(scenario, controller)
     scenario = _with_assignments(scenario, path, sets, controller, checkpoints)
@@ -160,6 +166,9 @@ def _checkpoint(scenario: Scenario, at: int, path: Path, sets: Sequence[str]) ->
     with _blaming(path, sets, ("streams", at, "data")):
         if stream.data is not None:
             require_shape(stream.data, graph.input_shape, checkpoint.name)
+    for position, change in enumerate(stream.drift):
+        with _blaming(path, sets, ("streams", at, "drift", position, "data")):
+            require_shape(change.data, graph.input_shape, checkpoint.name)
     return checkpoint
 
 

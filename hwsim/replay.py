@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.errors import RecordsError
 from hwsim.layer_statistics import ANSWERING, site_positions
-from hwsim.outputs import LoadedNetwork, lazy_predictions
+from hwsim.outputs import LoadedNetwork, Predictions, lazy_predictions
 from hwsim.records.store import RunFolder
 from hwsim.records.streams import StreamTables, streams_of
 from hwsim.simulation.events import FrameEnded, Widths
@@ -64,30 +66,36 @@ def replay(folder: Path, *, frame: int | None = None) -> Replay:
     )
 
 
-Recorded = list[tuple[FrameEnded, NDArray[np.int32]]]
-"""Frames, and their predictions as recorded."""
+class Recorded(NamedTuple):
+    """A frame, the data that it had, and its predictions as recorded."""
+
+    event: FrameEnded
+    data: str
+    known: NDArray[np.int32]
 
 
-def _replay(stream: StreamTables, recorded: Recorded) -> Replay:
+def _replay(stream: StreamTables, recorded: Sequence[Recorded]) -> Replay:
     checkpoint = find_checkpoint(stream.manifest["network_path"])
     if checkpoint.sha256 != stream.manifest["network_sha256"]:
         raise RecordsError(f"{stream.path}: network {checkpoint.name} is not the one that ran; restore that checkpoint")
-    loaded = LoadedNetwork(checkpoint, stream.manifest["data"])
-    predictions = lazy_predictions(loaded, (event for event, _ in recorded))
+    predictions: Predictions = {}
+    for data in dict.fromkeys(each.data for each in recorded):
+        of_data = (each.event for each in recorded if each.data == data)
+        predictions |= lazy_predictions(LoadedNetwork(checkpoint, data), of_data)
     return Replay(
         frames=len(recorded),
-        inputs=sum(len(event.inputs) for event, _ in recorded),
-        assignments=len({event.widths for event, _ in recorded}),
-        mixed_frames=sum(_is_mixed(stream, event.widths) for event, _ in recorded),
+        inputs=sum(len(each.event.inputs) for each in recorded),
+        assignments=len({each.event.widths for each in recorded}),
+        mixed_frames=sum(_is_mixed(stream, each.event.widths) for each in recorded),
         differing=tuple(
-            event.frame for event, known in recorded if not np.array_equal(predictions[event.frame], known)
+            frame.event.frame for frame in recorded if not np.array_equal(predictions[frame.event.frame], frame.known)
         ),
     )
 
 
-def _recorded(stream: StreamTables, only: int | None) -> Recorded:
+def _recorded(stream: StreamTables, only: int | None) -> list[Recorded]:
     """Return the frames of a stream that have predictions, with the widths that their layer rows say."""
-    table = stream.table("frames", ["frame", "status", "final_attempt", "input_indices", "predictions"])
+    table = stream.table("frames", ["frame", "status", "data", "final_attempt", "input_indices", "predictions"])
     if only is not None:
         table = table.filter(pc.equal(table["frame"], only))
     widths = _realised_widths(stream, only)
@@ -99,7 +107,7 @@ def _recorded(stream: StreamTables, only: int | None) -> Recorded:
         if attempt not in widths:
             raise RecordsError(f"{stream.path}: frame {row['frame']} has predictions but not one row for every layer")
         event = FrameEnded(row["frame"], row["status"], 0, 0, 0, 0, tuple(row["input_indices"]), widths[attempt], 0.0)
-        found.append((event, np.array(row["predictions"], dtype=np.int32)))
+        found.append(Recorded(event, row["data"], np.array(row["predictions"], dtype=np.int32)))
     return found
 
 

@@ -29,6 +29,7 @@ from hwsim.config.quantity import (
     written,
 )
 from hwsim.config.time_series import CoRunningLoad, Power, Temperature
+from hwsim.drift import Drift
 from hwsim.errors import ConfigurationError
 
 
@@ -56,6 +57,18 @@ class Controller(Section):
             )
 
 
+class DataChange(Section):
+    """Frames that arrive from a time on have other data: the same inputs under another corruption.
+
+    Attributes:
+        at_picoseconds: When.
+        data: Data name; of the stream's own set.
+    """
+
+    at_picoseconds: PositivePicoseconds
+    data: Text
+
+
 class Stream(Section):
     """Frames of one kind, for one network.
 
@@ -63,6 +76,7 @@ class Stream(Section):
         name: Name in the records; no other stream has it.
         network: Registered network, shipped checkpoint or path of one.
         data: Data set of the inputs; ``null`` where the scenario wants no outputs.
+        drift: How the data changes over time; no controller is told.
         inputs_per_frame: Inputs that arrive, and are computed, together.
         deadline_picoseconds: Allowed time from a frame's arrival to its end.
         priority: A higher one goes first, and preempts a lower one between two layers.
@@ -74,12 +88,36 @@ class Stream(Section):
     name: Text
     network: Text
     data: Text | None
+    drift: tuple[DataChange, ...] = ()
     inputs_per_frame: PositiveCount
     deadline_picoseconds: PositivePicoseconds
     priority: Whole = 0
     arrivals: Arrivals
     link_outages: Outages | None = None
     controller: Controller | None = None
+
+    def contradictions(self) -> Iterator[Problem]:
+        """Yield changes of no data, of another set's, or that go back in time."""
+        if self.drift and self.data is None:
+            yield Problem(("drift",), "changes data, but the stream has none: name a data set, or leave this out")
+            return
+        before = 0
+        for position, change in enumerate(self.drift):
+            if change.at_picoseconds <= before:
+                yield Problem(("drift", position, "at"), "is not later than the change before: sort them by time")
+            before = change.at_picoseconds
+            own = str(self.data).partition("+")[0]
+            if change.data.partition("+")[0] != own:
+                problem = f"{change.data!r} is of another set: only the corruption can change, as in {own}+fog1.5@7"
+                yield Problem(("drift", position, "data"), problem)
+
+    @property
+    def data_over_time(self) -> Drift:
+        """Which data its frames have, by their arrival; an empty name where there is none."""
+        return Drift(
+            names=(self.data or "", *(change.data for change in self.drift)),
+            starts_picoseconds=(0, *(change.at_picoseconds for change in self.drift)),
+        )
 
 
 class Queue(Section):

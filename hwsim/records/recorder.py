@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bitmixer.graph import LayerGraph
 from hwsim.cost import CostTable
+from hwsim.drift import Drift
 from hwsim.records.schema import DECISIONS, FRAMES, LAYERS, telemetry_schema
 from hwsim.simulation.events import (
     DecisionTaken,
@@ -37,14 +38,14 @@ class RecordedStream:
         name: Its name.
         graph: Its network.
         costs: The network's cost table.
-        data: Data set of its inputs; empty without outputs.
+        data: Data set of its inputs, which may change over time; without a name where there are no outputs.
         labels: True class of every input of the test split; ``None`` without outputs.
     """
 
     name: str
     graph: LayerGraph
     costs: CostTable
-    data: str = ""
+    data: Drift = field(default_factory=lambda: Drift.none(""))
     labels: NDArray[np.int32] | None = None
 
 
@@ -137,7 +138,7 @@ class Recorder(Observer):
             "frame": frame.frame,
             "stream": stream.name,
             "status": frame.status,
-            "data": stream.data,
+            "data": stream.data.name(frame.arrival_picoseconds),
             "network_version": 0,
             "final_attempt": frame.attempt,
             "arrival_picoseconds": frame.arrival_picoseconds,

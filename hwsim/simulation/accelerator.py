@@ -220,7 +220,7 @@ class Accelerator:
 
     def _tell_start(self, lane: Lane, job: Job) -> None:
         for tell in () if job.frame.is_probe else self._announcer.frame_started:
-            tell(FrameStarted(job.frame.number, job.frame.inputs, lane.number))
+            tell(FrameStarted(job.frame.number, job.frame.inputs, lane.number, job.frame.arrival_picoseconds))
 
     def _resume(self, lane: Lane, job: Job) -> Process:
         yield from self._move(lane, job, "restore")

@@ -19,6 +19,7 @@ class FrameStarted(NamedTuple):
     frame: int
     inputs: tuple[int, ...]
     stream: int = 0
+    arrival_picoseconds: int = 0
 
 
 class LayerIssued(NamedTuple):

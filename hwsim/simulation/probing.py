@@ -10,8 +10,8 @@ from hwsim.simulation.accelerator import Accelerator
 from hwsim.simulation.events import Widths
 from hwsim.simulation.lane import Frame
 
-Agreement = Callable[[tuple[int, ...], tuple[Widths, ...], tuple[Widths, ...]], int]
-"""For how many inputs the network names the same class under two assignments."""
+Agreement = Callable[[Frame, tuple[Widths, ...], tuple[Widths, ...]], int]
+"""For how many of a frame's inputs the network names the same class under two assignments."""
 
 
 class Probing:
@@ -42,7 +42,7 @@ class Probing:
         assert self._frame is not None  # it was started
         (frame, own), self._frame = self._frame, None
         if widths:
-            agreeing = self._agreement(frame.inputs, own, widths)
+            agreeing = self._agreement(frame, own, widths)
             self._told.append(ProbeResult(frame=frame.number, widths=own, inputs=len(frame.inputs), agreeing=agreeing))
 
     def take(self) -> tuple[ProbeResult, ...]:

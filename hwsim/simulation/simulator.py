@@ -96,7 +96,7 @@ class Values:
 
     confidences: Callable[[bool], tuple[float, ...]] = lambda _: ()
     array_cycles: Callable[[LayerIssued], int] | None = None
-    agreement: Agreement = lambda inputs, own, probe: len(inputs)
+    agreement: Agreement = lambda frame, own, probe: len(frame.inputs)
 
 
 class Simulator:

@@ -15,6 +15,7 @@ import pytest
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
 from hwsim.controllers.base import Decision, Observation
+from hwsim.drift import Drift
 from hwsim.outputs import InStepExecution, LoadedNetwork, PredictionCache, default_cache, lazy_predictions
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.simulator import Setup, Simulator
@@ -68,7 +69,7 @@ def setup(make_setup: Callable[..., Setup], scripted: Any, graph: LayerGraph, lo
 def run(setup: Setup, loaded: LoadedNetwork, request: pytest.FixtureRequest) -> Any:
     """The simulation, executed in step."""
     log = request.getfixturevalue("log_class")()
-    log.in_step = InStepExecution(loaded)
+    log.in_step = InStepExecution([loaded], Drift.none(""))
     Simulator(setup, [log.in_step, log]).run()
     return log
 
