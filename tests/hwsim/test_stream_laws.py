@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from bitmixer.graph import LayerGraph
 from hwsim.controllers.base import Decision, Observation
+from hwsim.device import IdleState, TransitionCost
 from hwsim.ledgers import close_ledgers
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.bandwidth import BackgroundTraffic, OnOffTraffic, SharedDram, SteppedTraffic
 from hwsim.plant.battery import KineticBattery
+from hwsim.plant.parameters import CoRunningLoad
 from hwsim.plant.power_series import PowerSeries
 from hwsim.plant.sensor_faults import FailAndRepair, SensorFault
 from hwsim.plant.sensors import Sensor
@@ -51,6 +53,7 @@ def recorded(setup: Setup, folder: Path, log: Any) -> Simulator:
     recorder = Recorder(
         folder, [RecordedStream(name=each.name, graph=each.graph, costs=each.costs) for each in setup.streams],
         setup.device.thermal_network.nodes, battery=setup.device.battery is not None,
+        idle_states=tuple(state.name for state in setup.device.idle_states),
     )  # fmt: skip
     simulator = Simulator(setup, [recorder, log])
     simulator.run()
@@ -120,8 +123,34 @@ FAULTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "shutdown": ({"ambient": GUST}, {"shutdown": SHUTDOWN, "sensor": Sensor(period_picoseconds=7 * MICROSECOND)}),
     "brown_out": ({"initial_state_of_charge": 1.0, "harvest": PowerSeries.constant(1.0)}, {"battery": PACK}),
     "bandwidth": ({"shared_dram": "often taken"}, {}),
-}
+    "gauge": (
+        {
+            "initial_state_of_charge": 1.0, "harvest": PowerSeries.constant(1.0),
+            "faults": (SensorFault(sensor="battery_gauge", mode="missing", reaches="device", times=NOW_AND_THEN),),
+        },
+        {"battery": PACK},
+    ),
+    "power sensor": (
+        {"faults": (SensorFault(sensor="power", mode="stuck", reaches="controller", times=NOW_AND_THEN),)},
+        {"power_sensor": Sensor(period_picoseconds=11 * MICROSECOND, noise=0.1, delay_picoseconds=MICROSECOND)},
+    ),
+}  # fmt: skip
 """What goes wrong -> changes of the setup, and of the device."""
+
+
+def idle_state(name: str, share: float, residency: int) -> IdleState:
+    """Return a state that leaves a share of the leakage and costs something both ways; times in microseconds."""
+    way = TransitionCost(time_picoseconds=2 * MICROSECOND, energy_joules=3e-7, column=1)
+    return IdleState(
+        name=name, constant_powers_watts=(0.0, 0.0, 0.0), leakage_share=share,
+        min_residency_picoseconds=residency * MICROSECOND, entry=way, exit=way,
+    )  # fmt: skip
+
+
+RESTS = (idle_state("doze", 0.5, 1), idle_state("sleep", 0.0, 12))
+LOADS = (
+    CoRunningLoad(column=0, power=PowerSeries(series=PiecewiseLinear(points=((0, 0.0), (10**8, 2.0), (10**9, 0.0))))),
+)
 
 
 def dram(setup: Setup, traffic: BackgroundTraffic, accelerator_share: float) -> SharedDram:
@@ -132,24 +161,24 @@ def dram(setup: Setup, traffic: BackgroundTraffic, accelerator_share: float) -> 
 @given(
     fault=st.sampled_from(sorted(FAULTS)), seed=st.integers(0, 99), periods=st.tuples(*[st.integers(20, 90)] * 2),
     priorities=st.tuples(*[st.integers(0, 2)] * 2), overlap=OVERLAPS,
-    decisions=st.sampled_from(["mid_frame", "frame_boundary"]),
+    decisions=st.sampled_from(["mid_frame", "frame_boundary"]), rests=st.booleans(), loads=st.sampled_from([(), LOADS]),
 )  # fmt: skip
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_whatever_fails_every_run_ends_with_named_outcomes_complete_records_and_closed_ledgers(
     make_setup: Any, scripted: Any, graph: LayerGraph, nimble: Any, buffered: Any, log_class: Any,
     tmp_path_factory: Any, fault: str, seed: int, periods: tuple[int, int], priorities: tuple[int, int],
-    overlap: str, decisions: str,
+    overlap: str, decisions: str, rests: bool, loads: tuple[CoRunningLoad, ...],
 ) -> None:  # fmt: skip
     of_setup, of_device = FAULTS[fault]
     changes = dict(buffered(overlap)) | of_setup
-    changes["device_changes"] = {**changes["device_changes"], **of_device}
+    changes["device_changes"] = {**changes["device_changes"], **of_device, "idle_states": RESTS if rests else ()}
     if fault == "shutdown":
         changes["device_changes"]["thermal_network"] = nimble
     arrivals = [PeriodicArrivals(period=period * MICROSECOND, jitter=9 * MICROSECOND) for period in periods]
     setup = make_setup(
         restless(graph, scripted), seed=seed, arrivals=arrivals[0], priority=priorities[0], decisions=decisions,
         others=[{"name": "other", "arrivals": arrivals[1], "priority": priorities[1], "inputs_per_frame": 2}],
-        **changes,
+        loads=loads, **changes,
     )  # fmt: skip
     if fault == "bandwidth":
         rate = setup.device.memory.dram_bandwidth_bits_per_second
@@ -158,6 +187,9 @@ def test_whatever_fails_every_run_ends_with_named_outcomes_complete_records_and_
     folder, log = tmp_path_factory.mktemp("run"), log_class()
     recorded(setup, folder, log)
     check_order_and_records(log, folder, setup.streams)
+    rested = [sample for row in log.telemetry for sample in row.idle_states]
+    assert any(sample.entries for sample in rested) <= rests  # some have no rest: frames come faster than they go
+    assert all(0 <= sample.share <= 1 for sample in rested)
 
 
 @given(gusts=st.lists(st.integers(1, 280), max_size=6), seed=st.integers(0, 9), overlap=OVERLAPS)
