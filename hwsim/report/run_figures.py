@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from hwsim.layer_statistics import LayerTotals, layer_statistics
 from hwsim.records.store import NetworkTables, RunFolder
@@ -30,6 +30,9 @@ from hwsim.report.style import (
 )
 
 LAYER_ROW_INCHES = 0.2
+HOUR_SECONDS = 3600
+LONG_RUN_HOURS = 3
+"""Longer ones have an axis in hours."""
 
 
 def write_run_figures(run: RunFolder) -> list[Path]:
@@ -86,10 +89,20 @@ def draw_timeline(run: RunFolder) -> Figure:
         label_right(axes, draw(axes, run))
         axes.tick_params(labelbottom=place == len(panels) - 1)
         rows.append(axes)
-    rows[-1].set_xlabel("time since the start of the run (s)")
-    rows[-1].set_xlim(0, summary["simulated_seconds"])
+    _label_time(rows[-1], summary["simulated_seconds"])
     figure.align_ylabels(rows)
     return figure
+
+
+def _label_time(axes: Axes, seconds: float) -> None:
+    """Scale an axis of seconds to a run of this length, and label it in hours where it has many."""
+    axes.set_xlim(0, seconds)
+    unit = "s"
+    if seconds > LONG_RUN_HOURS * HOUR_SECONDS:
+        unit = "h"
+        axes.xaxis.set_major_locator(MultipleLocator(HOUR_SECONDS * max(1, round(seconds / HOUR_SECONDS / 8))))
+        axes.xaxis.set_major_formatter(lambda at, _: f"{at / HOUR_SECONDS:g}")
+    axes.set_xlabel(f"time since the start of the run ({unit})")
 
 
 def draw_layers(run: NetworkTables) -> Figure:

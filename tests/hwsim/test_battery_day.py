@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from hwsim import pipeline
 from hwsim.records.store import RunFolder
+from hwsim.report.run_figures import draw_timeline
 
 HOUR = 3600
 EVENING = [
@@ -76,3 +78,12 @@ def test_the_chip_sleeps_most_of_the_time_and_wakes_for_each_frame(frugal: RunFo
     frames = frugal.table("frames", ["arrival_picoseconds", "start_picoseconds"])
     waited = frames["start_picoseconds"].to_numpy() - frames["arrival_picoseconds"].to_numpy()
     assert 0 < waited.max() <= 1.2e9  # the way out of deep sleep, and of an entry that had begun
+
+
+def test_the_timeline_of_a_long_run_is_in_hours(tmp_path: Path) -> None:
+    sets = ["duration=4 h", "streams.0.arrivals.until=20 s"]
+    pipeline.run(pipeline.plan("battery_day", sets=sets), tmp_path, figures=False)
+    axes = draw_timeline(RunFolder(tmp_path)).axes[-1]
+    assert axes.get_xlabel() == "time since the start of the run (h)"
+    written = axes.xaxis.get_major_formatter()
+    assert [written(at) for at in axes.get_xticks() if 0 <= at <= 4 * HOUR] == ["0", "1", "2", "3", "4"]
