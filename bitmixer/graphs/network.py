@@ -36,7 +36,7 @@ class GraphNetworkForm:
     classes: int
     widths: tuple[int, ...] = NODE_WIDTHS
     degree_cuts: tuple[int, ...] = DEGREE_CUTS
-    quantizer: str = "mean_extremes"
+    quantizer: str = "least_error"
 
     @property
     def degree_classes(self) -> int:
@@ -68,9 +68,11 @@ class GraphNetwork(nn.Module, ABC):
     Attributes:
         assignment: Widths of every site; real numbers at first.
         schedule: The float training of its source.
+        reads_itself: Whether a node's own message is among those that it sums.
     """
 
     schedule: ClassVar[Schedule]
+    reads_itself: ClassVar[bool] = True
 
     def __init__(self, form: GraphNetworkForm) -> None:
         super().__init__()

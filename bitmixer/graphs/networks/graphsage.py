@@ -32,6 +32,7 @@ class SAGELayer(GraphLayer):
 class GraphSAGE(GraphNetwork):
     """Two layers over the whole graph, with GCN's sizes: the graphs are small enough to sample no neighbours."""
 
+    reads_itself = False
     schedule = Schedule(learning_rate=0.01, weight_decay=5e-4, epochs=200)
 
     def __init__(self, form: GraphNetworkForm, *, hidden: int = 16, dropout: float = 0.5) -> None:

@@ -7,12 +7,13 @@ from typing import Literal
 
 from bitmixer.errors import QuantizerError, did_you_mean
 from bitmixer.graphs.quantizers.base import REAL, AffineCodes, ClassQuantizer, Owners
-from bitmixer.graphs.quantizers.ranges import ExtremesQuantizer, MeanExtremesQuantizer
+from bitmixer.graphs.quantizers.ranges import ExtremesQuantizer, LeastErrorQuantizer, MeanExtremesQuantizer
 
-NodeQuantizerName = Literal["extremes", "mean_extremes"]
+NodeQuantizerName = Literal["extremes", "least_error", "mean_extremes"]
 
 NODE_QUANTIZERS: dict[str, type[ClassQuantizer]] = {
     "extremes": ExtremesQuantizer,
+    "least_error": LeastErrorQuantizer,
     "mean_extremes": MeanExtremesQuantizer,
 }
 

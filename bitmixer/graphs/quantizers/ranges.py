@@ -1,4 +1,4 @@
-"""Ranges by rules: the extremes of each class, or the mean of its nodes' extremes.
+"""Ranges by rules: the extremes of each class, the mean of its nodes' extremes, or the better of the two.
 
 SGQuant writes codes as (x - least) / scale; its published code takes, for the range, the *mean over nodes* of each
 node's least and greatest value, and clamps what lies outside. With bags of words whose rows sum to one, that rule
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from bitmixer.graphs.quantizers.base import AffineCodes, ClassQuantizer, Owners, levels_of, straight_through
+
+Range = tuple[Tensor, Tensor]
+"""(classes,) lower and upper ends."""
 
 
 class RowExtremes(NamedTuple):
@@ -55,7 +58,7 @@ class RangeQuantizer(ClassQuantizer):
         self.register_buffer("upper", torch.ones(shape))
 
     @abstractmethod
-    def measure(self, values: Tensor, owners: Owners) -> tuple[Tensor, Tensor]:
+    def measure(self, values: Tensor, owners: Owners) -> Range:
         """Return (classes,) lower and upper end of each class's range; NaN where no node tells."""
 
     def forward(self, values: Tensor, owners: Owners) -> Tensor:
@@ -73,13 +76,7 @@ class RangeQuantizer(ClassQuantizer):
             self._keep(*self.measure(values, owners))
         at = torch.tensor([self.widths.index(bits) if bits in self.widths else 0 for bits in self.bits])
         classes = torch.arange(self.classes)
-        lower, upper = self.lower[at, classes], self.upper[at, classes]
-        levels = levels_of(self.bits)
-        step = (upper - lower) / levels.clamp(min=1.0)
-        step = torch.where(step > 0, step, 1.0)  # all values alike: code 0 holds them
-        low, each, most = (owners.of_entries(part[owners.degree_class], values) for part in (lower, step, levels))
-        codes = torch.minimum(((values - low) / each).round_().clamp_(min=0.0), most)
-        return AffineCodes(codes, each, low)
+        return coded(values, owners, self.lower[at, classes], self.upper[at, classes], levels_of(self.bits))
 
     def _keep(self, lower: Tensor, upper: Tensor) -> None:
         """Keep ranges for the current widths; a class that no measured node belongs to takes the widest of all."""
@@ -94,27 +91,59 @@ class RangeQuantizer(ClassQuantizer):
                 self.upper[self.widths.index(bits), each] = upper[each]
 
 
+def coded(values: Tensor, owners: Owners, lower: Tensor, upper: Tensor, levels: Tensor) -> AffineCodes:
+    """Return codes of values (entries, ...), of (classes,) ends of ranges and highest codes."""
+    step = (upper - lower) / levels.clamp(min=1.0)
+    step = torch.where(step > 0, step, 1.0)  # all values alike: code 0 holds them
+    low, each, most = (owners.of_entries(part[owners.degree_class], values) for part in (lower, step, levels))
+    return AffineCodes(torch.minimum(((values - low) / each).round_().clamp_(min=0.0), most), each, low)
+
+
+def extremes(values: Tensor, owners: Owners, classes: int, reduction: Literal["extreme", "mean"]) -> Range:
+    """Return the extremes of each class, or the means over its nodes of their extremes; NaN where no node tells."""
+    rows = row_extremes(values, owners)
+    usable = owners.measured & torch.isfinite(rows.least)
+    owner, nothing = owners.degree_class[usable], torch.full((classes,), torch.nan)
+    least, greatest = ("mean", "mean") if reduction == "mean" else ("amin", "amax")
+    return (
+        nothing.scatter_reduce(0, owner, rows.least[usable], least, include_self=False),
+        nothing.scatter_reduce(0, owner, rows.greatest[usable], greatest, include_self=False),
+    )
+
+
 class ExtremesQuantizer(RangeQuantizer):
     """The range of a class is that of all its values: nothing is clamped."""
 
-    def measure(self, values: Tensor, owners: Owners) -> tuple[Tensor, Tensor]:
+    def measure(self, values: Tensor, owners: Owners) -> Range:
         """Return the least and the greatest value of each class."""
-        rows = row_extremes(values, owners)
-        usable = owners.measured & torch.isfinite(rows.least)
-        classes, nothing = owners.degree_class[usable], torch.full((self.classes,), torch.nan)
-        lower = nothing.scatter_reduce(0, classes, rows.least[usable], "amin", include_self=False)
-        upper = nothing.scatter_reduce(0, classes, rows.greatest[usable], "amax", include_self=False)
-        return lower, upper
+        return extremes(values, owners, self.classes, "extreme")
 
 
 class MeanExtremesQuantizer(RangeQuantizer):
     """The range of a class is the mean of its nodes' extremes, as in SGQuant's code; what lies outside is clamped."""
 
-    def measure(self, values: Tensor, owners: Owners) -> tuple[Tensor, Tensor]:
+    def measure(self, values: Tensor, owners: Owners) -> Range:
         """Return the mean over the class's nodes of their least and of their greatest value."""
-        rows = row_extremes(values, owners)
-        usable = owners.measured & torch.isfinite(rows.least)
-        classes, nothing = owners.degree_class[usable], torch.full((self.classes,), torch.nan)
-        lower = nothing.scatter_reduce(0, classes, rows.least[usable], "mean", include_self=False)
-        upper = nothing.scatter_reduce(0, classes, rows.greatest[usable], "mean", include_self=False)
-        return lower, upper
+        return extremes(values, owners, self.classes, "mean")
+
+
+class LeastErrorQuantizer(RangeQuantizer):
+    """Of the two rules, each class takes at each width the one with the smaller squared error.
+
+    With many bits what the mean clamps errs most; with one or two, what the extremes round to zero.
+    """
+
+    def measure(self, values: Tensor, owners: Owners) -> Range:
+        """Return the ends of the better range of each class."""
+        all_of_it = extremes(values, owners, self.classes, "extreme")
+        usual = extremes(values, owners, self.classes, "mean")
+        is_usual = self._error(values, owners, usual) < self._error(values, owners, all_of_it)
+        return torch.where(is_usual, usual[0], all_of_it[0]), torch.where(is_usual, usual[1], all_of_it[1])
+
+    def _error(self, values: Tensor, owners: Owners, ends: Range) -> Tensor:
+        """Return (classes,) the sum of squared errors over measured nodes."""
+        rounded = coded(values, owners, *ends, levels_of(self.bits)).values()
+        error = (rounded - values.detach()).square().reshape(len(values), -1).sum(dim=1)
+        owner = owners.of_entries(owners.degree_class, error)
+        is_measured = owners.of_entries(owners.measured, error)
+        return torch.zeros(self.classes).index_add(0, owner, torch.where(is_measured, error, 0.0).float())

@@ -41,12 +41,10 @@ def test_each_rule_measures_each_class(rule: str, lower: list[float], upper: lis
     for each in range(2):
         inside = rounded[2 * each : 2 * each + 2]
         assert set(inside.reshape(-1).tolist()) <= {lower[each], upper[each]}
-    nearest = torch.tensor([[lower[0], upper[0] if upper[0] < 2 + 1e-6 else lower[0]]])
-    assert abs(float(rounded[0, 0]) - lower[0]) < 1e-6
-    assert nearest.shape == (1, 2)
+    assert float(rounded[0, 0]) == lower[0]
 
 
-@pytest.mark.parametrize("rule", ["extremes", "mean_extremes"])
+@pytest.mark.parametrize("rule", ["extremes", "least_error", "mean_extremes"])
 def test_codes_of_every_width_come_back_to_one_scale(rule: str) -> None:
     generator = torch.Generator().manual_seed(1)
     values = torch.rand(200, 6, generator=generator)
@@ -63,6 +61,22 @@ def test_codes_of_every_width_come_back_to_one_scale(rule: str) -> None:
     assert errors == sorted(errors, reverse=True)
     if rule == "extremes":  # nothing is clamped: half a step at most
         assert float((coded.values() - values).abs().max()) <= float(coded.step.max()) / 2 + 1e-6
+
+
+def test_the_better_rule_is_taken_class_by_class_and_width_by_width() -> None:
+    generator = torch.Generator().manual_seed(2)
+    values = torch.rand(400, 8, generator=generator)
+    values[200:, 0] *= torch.where(torch.rand(200, generator=generator) < 0.02, 50.0, 1.0)  # class 1 has a tail
+    owners = owners_of([0] * 200 + [1] * 200)
+    for bits in WIDTHS:
+        errors = {}
+        for rule in ("extremes", "mean_extremes", "least_error"):
+            quantizer = node_quantizer(rule, WIDTHS, 2)
+            quantizer.bits = (bits, bits)
+            error = (quantizer(values, owners) - values).square()
+            errors[rule] = [float(error[:200].sum()), float(error[200:].sum())]
+        best = [min(pair) for pair in zip(errors["extremes"], errors["mean_extremes"], strict=True)]
+        assert errors["least_error"] == pytest.approx(best, rel=1e-5)
 
 
 def test_a_class_at_32_bits_stays_as_it_is_and_gradients_pass() -> None:
