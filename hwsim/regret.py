@@ -1,0 +1,178 @@
+"""What a run could have been worth: bounds that know what no controller can, and the distance to them.
+
+A frame is worth the share of its answers that are right if it is on time, nothing otherwise, less a weight on its
+energy in parts of that at the most bits: what rules that learn are told (``RewardOptions``), but with true labels. It
+is compared with what each rung of the ladder of uniform widths would have answered on the very same inputs.
+
+- ``best_rung``: one rung for the whole run, chosen in hindsight.
+- ``informed``: for each data set that the stream had, the rung that is worth most on average: who knows the world's
+  accuracies, but not the luck of single inputs. The regret of a rule that learns is counted against it.
+- ``clairvoyant``: for each frame the rung that is worth most on its inputs, within the time that the array has. No rule
+  on this ladder can be worth more, luck included.
+
+All three leave heat and waiting out, so they may be beyond what the device can do: they are bounds from above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from bitmixer.networks.checkpoint import find_checkpoint
+from hwsim.controllers.actions import Ladder, LadderOptions, build_ladder
+from hwsim.controllers.base import NetworkView
+from hwsim.errors import RecordsError
+from hwsim.layer_statistics import PROBE
+from hwsim.metrics import COMPLETED
+from hwsim.outputs import Answers, LoadedNetwork, PredictionCache
+from hwsim.planning import Plan, plan
+from hwsim.records.store import RunFolder
+from hwsim.records.streams import StreamTables, streams_of
+from hwsim.simulation.control import device_view
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Worths:
+    """What the n frames of a stream were worth, and could have been.
+
+    Attributes:
+        stream: Name of the stream.
+        arrivals_seconds: [n].
+        realised: [n]; the energy of probes is spread over all frames.
+        rungs: [n, K] had the frame been on time at each rung, from the most bits to the fewest.
+        data: [n] position of the frame's data set among those that the stream had.
+        seconds: [K] time of a frame at the fastest clock.
+        available_seconds: Time that the array had.
+    """
+
+    stream: str
+    arrivals_seconds: FloatArray
+    realised: FloatArray
+    rungs: FloatArray
+    data: NDArray[np.intp]
+    seconds: FloatArray
+    available_seconds: float
+
+    @property
+    def best_rung(self) -> FloatArray:
+        """[n] The rung that is worth most over the whole run."""
+        return np.asarray(self.rungs[:, self.rungs.mean(axis=0).argmax()])
+
+    @property
+    def informed(self) -> FloatArray:
+        """[n] The rung that is worth most on the frame's data set on average."""
+        best = np.array([self.rungs[self.data == each].mean(axis=0).argmax() for each in range(self.data.max() + 1)])
+        return np.asarray(self.rungs[np.arange(len(self.rungs)), best[self.data]])
+
+    @property
+    def clairvoyant(self) -> float:
+        """Mean worth per frame of the best choice for each, within the array's time.
+
+        That is a multiple-choice knapsack; its linear relaxation is solved, which is above the whole-numbered optimum
+        by no more than one frame's worth in n (with one budget one frame at the most is split between two rungs: P.
+        Sinha and A. Zoltners, "The multiple-choice knapsack problem", Operations Research 27(3), 1979).
+        """
+        best = self.rungs.max(axis=1)
+        if self.seconds[self.rungs.argmax(axis=1)].sum() <= self.available_seconds:
+            return float(best.mean())
+        return self._within_time()
+
+    @property
+    def regret(self) -> FloatArray:
+        """[n] Worth lost against ``informed``, summed from the first frame on."""
+        return np.cumsum(self.informed - self.realised)
+
+    def _within_time(self) -> float:
+        """Minimise the dual over the price of a second: its minimum is the relaxation's optimum."""
+        from scipy.optimize import minimize_scalar
+
+        def dual(price: float) -> float:
+            return float(np.max(self.rungs - price * self.seconds, axis=1).sum() + price * self.available_seconds)
+
+        spans = np.ptp(self.rungs, axis=1).max() / np.abs(np.diff(np.sort(self.seconds))).min()
+        found = minimize_scalar(dual, bounds=(0.0, float(spans)), method="bounded", options={"xatol": 1e-9 * spans})
+        return float(found.fun) / len(self.rungs)
+
+
+def worths(folder: Path, *, energy_weight: float = 0.02) -> list[Worths]:
+    """Return what the frames of each stream of a run were worth.
+
+    Args:
+        folder: A run folder, with outputs.
+        energy_weight: What all energy of a frame at the most bits is worth, in parts of a right answer.
+
+    Raises:
+        RecordsError: The run has no outputs or no frames.
+        ConfigurationError: The scenario or profile in the folder is not valid any more.
+    """
+    run = RunFolder(folder)
+    if run.summary["accuracy"] is None:
+        raise RecordsError(f"{folder}: the run has no outputs (outputs: none), so nothing is known to be right")
+    planned = plan(str(folder / "scenario.yaml"), controller="static")
+    return [_stream_worths(run, stream, planned, at, energy_weight) for at, stream in enumerate(streams_of(run))]
+
+
+def _stream_worths(run: RunFolder, stream: StreamTables, planned: Plan, at: int, energy_weight: float) -> Worths:
+    costs = planned.streams[at].costs
+    checkpoint = find_checkpoint(stream.manifest["network_path"])
+    ladder = build_ladder(
+        LadderOptions(), device_view(planned.device), NetworkView(graph=checkpoint.graph, costs=costs)
+    )
+    columns = ["status", "data", "arrival_picoseconds", "input_indices", "predictions", "labels", "energy_joules"]
+    rows = stream.table("frames", columns).to_pylist()
+    if not rows:
+        raise RecordsError(f"{run.path}: no frames of {stream.name}: give the scenario a longer duration")
+    names = list(dict.fromkeys(row["data"] for row in rows))
+    tables = [_Rungs(LoadedNetwork(checkpoint, name), ladder) for name in names]
+    data = np.array([names.index(row["data"]) for row in rows])
+    price = energy_weight / float(ladder.joules[0])
+    accuracies = np.array(
+        [tables[which].accuracies(row["input_indices"]) for which, row in zip(data, rows, strict=True)]
+    )
+    for table in tables:
+        table.keep()
+    layers = stream.table("layers", ["purpose", "energy_joules"])
+    probes = layers.filter(pc.equal(layers["purpose"], PROBE))["energy_joules"]
+    shared = price * float(pc.sum(probes).as_py() or 0.0) / len(rows)
+    return Worths(
+        stream=stream.name,
+        arrivals_seconds=np.array([row["arrival_picoseconds"] for row in rows]) / 1e12,
+        realised=np.array([_realised(row, price) - shared for row in rows]),
+        rungs=accuracies - price * ladder.joules,
+        data=data,
+        seconds=ladder.seconds[:, 0],
+        available_seconds=float(run.summary["simulated_seconds"]),
+    )
+
+
+def _realised(row: dict[str, object], price: float) -> float:
+    answers, labels, joules = row["predictions"], row["labels"], row["energy_joules"]
+    assert isinstance(answers, list)
+    assert isinstance(labels, list)
+    assert isinstance(joules, float)
+    right = np.mean(np.equal(answers, labels)) if row["status"] == COMPLETED[0] else 0.0
+    return float(right) - price * joules
+
+
+class _Rungs:
+    """What each rung answers on one data set."""
+
+    def __init__(self, loaded: LoadedNetwork, ladder: Ladder) -> None:
+        self._labels = loaded.labels
+        self._answers = Answers(loaded, PredictionCache(loaded))
+        self._widths = [tuple(tuple(each) for each in assignment.values()) for assignment in ladder.assignments]
+
+    def accuracies(self, inputs: list[int]) -> FloatArray:
+        """Return [K] the share of right answers on these inputs."""
+        labels = self._labels[inputs]
+        return np.array([(self._answers.of(widths, inputs) == labels).mean() for widths in self._widths])  # type: ignore[arg-type]
+
+    def keep(self) -> None:
+        """Write to disk what was computed."""
+        self._answers.keep()
