@@ -49,6 +49,8 @@ def run(
 ) -> dict[str, Any]:
     """Simulate, compute the outputs, write the records into ``folder`` and return the summary.
 
+    ``figures`` asks for what people look at: figures and timeline.
+
     Interrupted, it keeps the frames that were finished and says so in the summary (``interrupted``); so it does where
     a law is broken or a controller fails, before the error goes on (``failed``).
 
@@ -100,9 +102,12 @@ def run(
         raise failure
     if figures and not interrupted:
         from hwsim.report.run_figures import write_run_figures
+        from hwsim.report.timeline import write_timeline
 
         progress("figures", 0.0)
         write_run_figures(records)
+        progress("timeline", 0.5)
+        write_timeline(records)
     return summary
 
 

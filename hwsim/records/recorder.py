@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bitmixer.graph import LayerGraph
 from hwsim.cost import CostTable
 from hwsim.drift import Drift
-from hwsim.records.schema import DECISIONS, FRAMES, LAYERS, telemetry_schema
+from hwsim.records.schema import DECISIONS, FRAMES, LAYERS, SPILL, telemetry_schema
 from hwsim.simulation.events import (
     DecisionTaken,
     FrameEnded,
@@ -69,8 +69,9 @@ class Recorder(Observer):
     ) -> None:  # fmt: skip
         self._folder = folder
         self._streams = tuple(streams)
-        rows = [(each.costs.dram_read_bits + each.costs.dram_write_bits).reshape(-1) for each in streams]
-        self._dram_bits = np.concatenate(rows)
+        rows = [each.costs.dram_read_bits.reshape(-1) for each in streams]
+        self._read_bits = np.concatenate(rows)
+        self._write_bits = np.concatenate([each.costs.dram_write_bits.reshape(-1) for each in streams])
         self._first_row = _starts(rows)
         self._first_site = _starts([each.graph.layers for each in streams])
         self._names = pa.array([layer.name for each in streams for layer in each.graph.layers])
@@ -156,6 +157,9 @@ class Recorder(Observer):
         events = LayerExecuted(*columns)  # type: ignore[arg-type]
         count = len(self._layers)
         stream, rows = np.asarray(events.stream), np.asarray(events.row)
+        priced, at = rows >= 0, self._first_row[stream] + rows  # what is moved for a preempted frame has no row
+        spilled = events.moved_bits * (np.asarray(events.purpose) == SPILL)
+        written = np.where(priced, self._write_bits[at], spilled)
         table = {
             "frame": events.frame,
             "stream": self._stream_names.take(pa.array(stream)),
@@ -172,7 +176,8 @@ class Recorder(Observer):
             "finish_picoseconds": events.finish_picoseconds,
             "cycles": events.cycles,
             "array_cycles": events.array_cycles,
-            "dram_bits": np.where(rows < 0, events.moved_bits, self._dram_bits[self._first_row[stream] + rows]),
+            "dram_bits": np.where(priced, self._read_bits[at] + written, events.moved_bits),
+            "dram_write_bits": written,
             "dynamic_energy_scale": events.dynamic_energy_scale,
             "energy_joules": events.energy_joules,
         }

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 NO_TIME = -1
 """Stands for a time that never came (a dropped frame has no start)."""
-MOVING = ("spill", "restore")
+MOVING = SPILL, RESTORE = ("spill", "restore")
 """Purposes of rows in which no layer runs: tensors of a preempted frame are moved."""
 MAY_BE_NULL = ("die_reading_celsius", "throttle_reading_celsius", "power_reading_watts", "battery_reading")
 """Columns of readings that a failed sensor may not give."""
@@ -73,6 +73,7 @@ LAYERS = _table(
     ("cycles", pa.int64(), "cycle", "cycles of the array's clock"),
     ("array_cycles", pa.int64(), "cycle", "those for which the array works; memory and vector unit work beside it"),
     ("dram_bits", pa.int64(), "bit", "bits read from and written to DRAM"),
+    ("dram_write_bits", pa.int64(), "bit", "those written"),
     (
         "dynamic_energy_scale",
         pa.float64(),
