@@ -61,7 +61,9 @@ def _changed(tree: Tree, overrides: Sequence[Override]) -> Tree:
 
 def _decides(controller: Controller) -> dict[str, Any]:
     """Return who decides, with the content of files in its options, as plain data."""
-    return {"name": controller.name, "options": json.loads(json.dumps(dict(controller.options)))}
+    safe = {} if controller.safe is None else {"safe": controller.safe}
+    decides: dict[str, Any] = json.loads(json.dumps({"name": controller.name, "options": controller.options, **safe}))
+    return decides
 
 
 def _with_copies(tree: Tree, section: Section) -> str:

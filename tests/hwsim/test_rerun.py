@@ -93,10 +93,11 @@ def test_widths_from_a_file_are_kept_as_they_were(bursty: str, tmp_path: Path) -
     lines = [f"{layer.name}: {[*layer.allowed[0]]}" for layer in graph.layers]
     file = tmp_path / "bits.yaml"
     file.write_text("\n".join(lines), encoding="utf-8")
-    planned = pipeline.plan(bursty, controller=f"static:assignment={file}")
-    copy = kept(planned, tmp_path / "run")
+    chosen = pipeline.plan(bursty, controller=f"static:assignment={file}")
+    fallback = pipeline.plan(bursty, sets=[f"controller.safe={{assignment: {file}}}"])
+    copies = [kept(planned, tmp_path / folder) for planned, folder in ((chosen, "chosen"), (fallback, "fallback"))]
     file.unlink()
-    assert pipeline.plan(copy).run_id == planned.run_id
+    assert [pipeline.plan(copy).run_id for copy in copies] == [chosen.run_id, fallback.run_id]
 
 
 @pytest.mark.parametrize(
