@@ -19,6 +19,8 @@ from hwsim.cost.arrays import ArrayModel
 from hwsim.cost.arrays.base import Int64Array
 from hwsim.cost.full_load import full_load_joules_per_cycle
 from hwsim.cost.memory import Buffers, Execution, ShortTransfers
+from hwsim.cost.training import FORMATS, Learned, require_significands
+from hwsim.cost.training_table import training_table
 from hwsim.hotspot.block_model import thermal_network
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.battery import KineticBattery
@@ -167,6 +169,25 @@ class Device:
             buffers=self.buffers,
             execution=self.execution,
         )
+
+    def training_table(self, graph: LayerGraph, inputs: int, form: str, learned: Learned) -> CostTable:
+        """Return what the parts of a training step cost.
+
+        Args:
+            graph: The network that learns.
+            inputs: Inputs of the step.
+            form: What its layers multiply, one of ``hwsim.cost.training.FORMATS``.
+            learned: What the step changes.
+
+        Raises:
+            ConfigurationError: The array does not multiply significands.
+        """
+        require_significands(self.array)
+        return training_table(
+            graph, inputs=inputs, formats=FORMATS[form], learned=learned, array=self.array, memory=self.memory,
+            vector_lanes=self.vector_lanes, energy_table=self.energy_table, nodes=self.thermal_network.nodes,
+            frequencies_hertz=self.frequencies_hertz,
+        )  # fmt: skip
 
     def plant_parameters(
         self, costs: Sequence[CostTable], ambient: Ambient, loads: tuple[CoRunningLoad, ...] = ()

@@ -116,7 +116,7 @@ def _dynamic_joules(folder: Path, stream: str, costs: CostTable, device: Device)
             )
             executions[row] += times
             array_cycles[row] += cycles
-    skipped = executions - array_cycles / np.array(schedule.array_cycles)
+    skipped = executions - array_cycles / np.maximum(schedule.array_cycles, 1)  # some work is the vector unit's alone
     totals = {action: float(counts.reshape(-1) @ executions) for action, counts in costs.counts.items()}
     for action, counts in costs.cycle_counts.items():
         totals[action] -= float(counts.reshape(-1) @ skipped)

@@ -138,6 +138,41 @@ def _bit_metrics(layers: LayerStatistics, switches: int) -> dict[str, Any]:
     }
 
 
+def learning_metrics(run: RunTables, name: str, samples: int) -> dict[str, Any]:
+    """Return what the training steps of a run took.
+
+    Args:
+        run: The records.
+        name: That of the training steps' rows.
+        samples: Inputs that the network has learned from.
+    """
+    columns = ["stream", "purpose", "frame", "start_picoseconds", "finish_picoseconds", "energy_joules"]
+    rows = run.table("layers", columns)
+    rows = rows.filter(pc.equal(rows.column("stream"), name))
+    start, finish = (numbers(rows.column(each)) for each in ("start_picoseconds", "finish_picoseconds"))
+    joules = math.fsum(rows.column("energy_joules").to_pylist())
+    return {
+        "steps": len(pc.unique(rows.column("frame"))),
+        "samples": samples,
+        "energy_joules": joules,
+        "energy_per_sample_joules": ratio(joules, samples),
+        "busy_seconds": int((finish - start).sum()) / PICOSECONDS_PER_SECOND,
+        "preemptions": int(numbers(pc.equal(rows.column("purpose"), "spill")).sum()),
+    }
+
+
+def accuracy_by_data(run: RunTables) -> dict[str, float | None]:
+    """Return the accuracy on each data that the frames had, in the order of time."""
+    columns = ["data", "status", "input_indices", "predictions", "labels"]
+    frames = run.table("frames", columns)
+    found = {}
+    for data in pc.unique(frames.column("data")).to_pylist():
+        inputs = answers(frames.filter(pc.equal(frames.column("data"), data)))
+        if inputs.right is not None:
+            found[data] = ratio(inputs.right.sum(), int(inputs.completed.sum()))
+    return found
+
+
 def answers(frames: pa.Table) -> Answers:
     """Return what became of every input.
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, require_weights
 from bitmixer.operands import SiteOperands
 from hwsim.drift import Drift
+from hwsim.errors import RecordsError
 from hwsim.provenance import source_sha256
 from hwsim.simulation.events import FrameEnded, FrameStarted, LayerIssued, Observer, Widths
 from hwsim.table_cache import UNKNOWN, TableCache, default_cache
@@ -79,6 +81,38 @@ class LoadedNetwork:
 
         return load_data(self._data)[0].contiguous(memory_format=torch.channels_last)
 
+    def sharing(self, data: str) -> LoadedNetwork:
+        """Return this very network, whatever becomes of it, with other data."""
+        other = LoadedNetwork(self._checkpoint, data)
+        other.network = self.network
+        return other
+
+    @contextmanager
+    def changes_kept(self, file: Path) -> Iterator[None]:
+        """Keep in a file what becomes of the network's state meanwhile."""
+        from safetensors.torch import save_file
+
+        from bitmixer.training.adaptation import changes_since
+
+        before = {name: value.clone() for name, value in self.network.state_dict().items()}
+        yield
+        file.parent.mkdir(exist_ok=True)
+        save_file(changes_since(before, self.network), file)
+
+    def change(self, file: Path) -> None:
+        """Change the network's state as a file says.
+
+        Raises:
+            RecordsError: The file is missing or damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            self.network.load_state_dict(load_file(file), strict=False)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise RecordsError(f"{file}: not what a version of the network changed: {error}; run it again") from None
+
     def assignment(self, widths: Sequence[Widths]) -> BitAssignment:
         """Return the assignment of widths given in the order of issue."""
         return BitAssignment(
@@ -91,6 +125,23 @@ class LoadedNetwork:
 
         logits = run(self.network, self.inputs[indices], self.assignment(widths))
         return logits.argmax(dim=1).numpy().astype(np.int32)
+
+    def batch(self, inputs: Sequence[tuple[LoadedNetwork, int]]) -> tuple[Tensor, Tensor]:
+        """Return some inputs, of any data of the same set, with their labels."""
+        import torch
+
+        labels = [int(loaded.labels[index]) for loaded, index in inputs]
+        return torch.stack([loaded.inputs[index] for loaded, index in inputs]), torch.tensor(labels)
+
+    def confident_batch(
+        self, inputs: Sequence[tuple[LoadedNetwork, int]], widths: Sequence[Widths], least: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return those inputs of whose class the network is sure, with that class instead of their labels."""
+        from bitmixer.execution import run
+
+        images, _ = self.batch(inputs)
+        probability, named = run(self.network, images, self.assignment(widths)).softmax(dim=1).max(dim=1)
+        return images[probability >= least], named[probability >= least]
 
     def operands(self, widths: Sequence[Widths], indices: NDArray[np.int64]) -> Iterator[SiteOperands]:
         """Yield what each site multiplies for some inputs under one assignment, in the order of issue."""

@@ -26,7 +26,7 @@ from hwsim.records.folder import (
     write_layer_totals,
     write_manifest,
 )
-from hwsim.records.recorder import RecordedStream, Recorder
+from hwsim.records.recorder import RecordedLearner, RecordedStream, Recorder
 from hwsim.records.store import RunFolder
 from hwsim.records.streams import streams_of
 from hwsim.simulation.events import FrameEnded, Observer, OfStream, Widths
@@ -34,6 +34,7 @@ from hwsim.simulation.lane import Frame
 from hwsim.simulation.simulator import Simulator, Values
 
 if TYPE_CHECKING:
+    from hwsim.field_learning import FieldLearning
     from hwsim.outputs import Answers, InStepExecution, LoadedNetwork, Predictions
     from hwsim.value_cycles import ValueCycles
 
@@ -61,12 +62,12 @@ def run(
     """
     began = time.perf_counter()
     require_usable(folder)
-    executions = [_Execution.of(planned, stream) for stream in planned.streams]
+    executions = [_Execution.of(planned, stream, folder) for stream in planned.streams]
     clear(folder)
     recorder = Recorder(
         folder, [each.recorded for each in executions], planned.device.thermal_network.nodes,
         battery=planned.device.battery is not None,
-        idle_states=tuple(state.name for state in planned.device.idle_states),
+        idle_states=tuple(state.name for state in planned.device.idle_states), learner=_recorded_learner(planned),
     )  # fmt: skip
     simulator = Simulator(
         simulation_setup(planned, *(each.available_inputs for each in executions)),
@@ -85,6 +86,11 @@ def run(
     streams = streams_of(records)
     layers = [layer_statistics(stream, stream.graph) for stream in streams]
     summary = metrics.summarise_streams(records, streams, layers, wall_seconds=time.perf_counter() - began)
+    if any(stream.stream.drift for stream in planned.streams):
+        summary["accuracy_by_data"] = metrics.accuracy_by_data(records)
+    if planned.learning is not None:
+        samples = sum(each.samples for each in executions)
+        summary["learning"] = metrics.learning_metrics(records, planned.learning.name, samples)
     if failures := [each for control in simulator.controls for each in control.failures]:
         summary["controller_failures"] = failures
     if failure is not None:
@@ -93,6 +99,8 @@ def run(
         summary["interrupted"] = True
     else:
         costs = {stream.stream.name: stream.costs for stream in planned.streams}
+        if planned.learning is not None:
+            costs[planned.learning.name] = planned.learning.costs
         ledgers = close_ledgers(folder, planned.device, costs, simulator.plant)
         ledgers.check()
         summary["energy_ledgers"] = ledgers.as_dict()
@@ -123,7 +131,7 @@ def _simulate(
             failure = error
         for at, each in enumerate(executions):
             ran = [frame for frame in recorder.frames if frame.stream == at]
-            each.predict(ran, lambda share: progress("outputs", share))
+            each.predict(ran, recorder.steps, lambda share: progress("outputs", share))
     except KeyboardInterrupt:
         return True, failure
     return False, failure
@@ -139,6 +147,7 @@ class _Execution:
         in_step: Runs it within the simulation, where that is wanted.
         counting: Counts cycles from its values, where they depend on activations.
         answers: Tell what it answers under other widths, on each data set, where the controller makes probes.
+        learning: Lets it learn, if it does.
         predictions: Frame -> predicted classes.
     """
 
@@ -147,16 +156,17 @@ class _Execution:
     in_step: InStepExecution | None = None
     counting: ValueCycles | None = None
     answers: tuple[Answers, ...] = ()
+    learning: FieldLearning | None = None
     predictions: Predictions
 
     @classmethod
-    def of(cls, planned: Plan, stream: PlannedStream) -> _Execution:
+    def of(cls, planned: Plan, stream: PlannedStream, folder: Path) -> _Execution:
         """Return it ready to run: a network that cannot be loaded is refused before anything is simulated."""
         loaded, in_step = _load_outputs(planned, stream)
         return cls(
             stream=stream, loaded=loaded, in_step=in_step,
             counting=_load_values(planned.device.array, loaded[0] if loaded else None, in_step),
-            answers=_load_answers(stream, loaded),
+            answers=_load_answers(stream, loaded), learning=_load_learning(planned, stream, loaded, folder),
             predictions={} if in_step is None else in_step.predictions,
         )  # fmt: skip
 
@@ -188,9 +198,19 @@ class _Execution:
         """Return what follows the frames of the stream at this position."""
         return [OfStream(each, at) for each in (self.in_step, self.counting) if each is not None]
 
-    def predict(self, frames: Sequence[FrameEnded], progress: Callable[[float], None]) -> None:
+    @property
+    def samples(self) -> int:
+        """Inputs that the network has learned from."""
+        return 0 if self.learning is None else self.learning.samples
+
+    def predict(
+        self, frames: Sequence[FrameEnded], steps: Sequence[FrameEnded], progress: Callable[[float], None]
+    ) -> None:
         """Compute the predictions, unless that was done in step or is not wanted."""
         if self.in_step is not None:
+            return
+        if self.learning is not None:
+            self.predictions = self.learning.predictions(frames, steps)
             return
         from hwsim.outputs import PredictionCache, lazy_predictions
 
@@ -236,6 +256,27 @@ def _load_answers(stream: PlannedStream, loaded: tuple[LoadedNetwork, ...]) -> t
     from hwsim.outputs import Answers, PredictionCache
 
     return tuple(Answers(each, PredictionCache(each)) for each in loaded)
+
+
+def _load_learning(
+    planned: Plan, stream: PlannedStream, loaded: tuple[LoadedNetwork, ...], folder: Path
+) -> FieldLearning | None:
+    """Return what lets the stream's network learn, if it does, and if its outputs are wanted."""
+    if planned.learning is None or not loaded or stream is not planned.streams[planned.learning.stream]:
+        return None
+    from hwsim.field_learning import FieldLearning
+
+    return FieldLearning(
+        loaded=loaded[0], data=stream.stream.data_over_time, settings=planned.learning.settings, folder=folder,
+        seed=planned.scenario.seed,
+    )  # fmt: skip
+
+
+def _recorded_learner(planned: Plan) -> RecordedLearner | None:
+    learning = planned.learning
+    if learning is None:
+        return None
+    return RecordedLearner(name=learning.name, stream=learning.stream, costs=learning.costs)
 
 
 def _load_values(

@@ -14,6 +14,7 @@ from bitmixer.errors import BitmixerError, did_you_mean
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
 from hwsim import provenance
+from hwsim.config.learning import Learning, learner_name
 from hwsim.config.overrides import split_sets
 from hwsim.config.profile import DeviceProfile
 from hwsim.config.scenario import Controller, Scenario, Stream, controller_of, load_scenario, resolved, spelled
@@ -29,6 +30,7 @@ from hwsim.errors import ConfigurationError, ControllerError
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.simulation.control import device_view
 from hwsim.simulation.incoming import StreamSetup
+from hwsim.simulation.learning import LearningSetup
 from hwsim.simulation.simulator import Setup
 from hwsim.surroundings import (
     build_ambient,
@@ -65,6 +67,23 @@ class PlannedStream:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedLearning:
+    """How one of a plan's networks learns.
+
+    Attributes:
+        settings: As the scenario has them.
+        stream: Position of the stream whose network it is.
+        name: Name in the records.
+        costs: What the parts of a step cost.
+    """
+
+    settings: Learning
+    stream: int
+    name: str
+    costs: CostTable
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A run that has been read and checked, ready to start.
 
@@ -76,6 +95,7 @@ class Plan:
         streams: The streams, in the order of the scenario.
         controller: Name of the controller and its options, as written; where streams have others, those too.
         run_id: Hash of all that affects the result.
+        learning: How the device learns, if it does.
     """
 
     scenario: Scenario
@@ -85,6 +105,7 @@ class Plan:
     streams: tuple[PlannedStream, ...]
     controller: str
     run_id: str
+    learning: PlannedLearning | None = None
 
 
 def plan(
@@ -142,6 +163,7 @@ def plan(
         device=device,
         streams=streams,
         controller=named,
+        learning=_planned_learning(scenario, device, checkpoints, path, sets),
         run_id=provenance.run_id(resolved(scenario, profile), list(map(_identity, checkpoints))),
     )
 
@@ -197,10 +219,36 @@ def _planned_stream(
             raise ConfigurationError("reads confidences, but the scenario says outputs: none: set in_step")
         if guard.probes and scenario.outputs == "none":
             raise ConfigurationError("compares outputs by probes, but the scenario says outputs: none: set lazy")
+        if guard.probes and scenario.learning is not None and scenario.learning.stream == stream.name:
+            raise ConfigurationError("compares outputs by probes, but the network learns meanwhile: leave learning out")
+        if guard.needs_outputs and scenario.learning is not None:
+            raise ConfigurationError("reads confidences, but learning waits for the run's end: leave learning out")
     return PlannedStream(
         stream=stream, checkpoint=checkpoint, costs=costs, controller=chosen, needs_outputs=guard.needs_outputs,
         probes=guard.probes, safe=safe,
     )  # fmt: skip
+
+
+def _planned_learning(
+    scenario: Scenario, device: Device, checkpoints: Sequence[Checkpoint], path: Path, sets: Sequence[str]
+) -> PlannedLearning | None:
+    """Return how the device learns.
+
+    Raises:
+        ConfigurationError: Its array cannot train, or the network has no such width.
+    """
+    settings = scenario.learning
+    if settings is None:
+        return None
+    at = [stream.name for stream in scenario.streams].index(settings.stream)
+    graph = checkpoints[at].graph
+    with _blaming(path, sets, ("learning", "bits")):
+        if settings.bits not in graph.uniform_bits:
+            known = ", ".join(map(str, graph.uniform_bits))
+            raise ConfigurationError(f"{graph.network} has no uniform width of {settings.bits} bits: one of {known}")
+    with _blaming(path, sets, ("learning",)):
+        costs = device.training_table(graph, settings.inputs, settings.format, settings.learned)
+    return PlannedLearning(settings=settings, stream=at, name=learner_name(settings.stream), costs=costs)
 
 
 def _rehearsed(chosen: Controller, device: DeviceView, network: NetworkView, *, fails_safe: bool) -> Guard:
@@ -268,7 +316,20 @@ def simulation_setup(planned: Plan, *available_inputs: int) -> Setup:
         loads=build_loads(scenario.environment.co_running_loads, planned.device.thermal_network.nodes),
         seed=scenario.seed,
         faults=tuple(map(build_fault, scenario.faults)),
+        learning=_learning_setup(planned),
     )
+
+
+def _learning_setup(planned: Plan) -> LearningSetup | None:
+    learning = planned.learning
+    if learning is None:
+        return None
+    return LearningSetup(
+        name=learning.name, stream=learning.stream, costs=learning.costs, inputs=learning.settings.inputs,
+        period_picoseconds=learning.settings.period_picoseconds,
+        delay_picoseconds=learning.settings.delay_picoseconds,
+        duration_picoseconds=planned.scenario.duration_picoseconds,
+    )  # fmt: skip
 
 
 def _stream_setup(planned: PlannedStream, available_inputs: int) -> StreamSetup:

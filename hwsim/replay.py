@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.errors import RecordsError
+from hwsim.field_learning import version_file
 from hwsim.layer_statistics import ANSWERING, site_positions
 from hwsim.outputs import LoadedNetwork, Predictions, lazy_predictions
 from hwsim.records.store import RunFolder
@@ -67,10 +69,11 @@ def replay(folder: Path, *, frame: int | None = None) -> Replay:
 
 
 class Recorded(NamedTuple):
-    """A frame, the data that it had, and its predictions as recorded."""
+    """A frame, its data and the version of the network that it had, and its predictions as recorded."""
 
     event: FrameEnded
     data: str
+    version: int
     known: NDArray[np.int32]
 
 
@@ -78,10 +81,7 @@ def _replay(stream: StreamTables, recorded: Sequence[Recorded]) -> Replay:
     checkpoint = find_checkpoint(stream.manifest["network_path"])
     if checkpoint.sha256 != stream.manifest["network_sha256"]:
         raise RecordsError(f"{stream.path}: network {checkpoint.name} is not the one that ran; restore that checkpoint")
-    predictions: Predictions = {}
-    for data in dict.fromkeys(each.data for each in recorded):
-        of_data = (each.event for each in recorded if each.data == data)
-        predictions |= lazy_predictions(LoadedNetwork(checkpoint, data), of_data)
+    predictions = _predictions(LoadedNetwork(checkpoint, stream.manifest["data"]), stream, recorded)
     return Replay(
         frames=len(recorded),
         inputs=sum(len(each.event.inputs) for each in recorded),
@@ -93,9 +93,25 @@ def _replay(stream: StreamTables, recorded: Sequence[Recorded]) -> Replay:
     )
 
 
+def _predictions(loaded: LoadedNetwork, stream: StreamTables, recorded: Sequence[Recorded]) -> Predictions:
+    """Return what the network answers on the data of each frame, version by version where it learned."""
+    groups: dict[tuple[int, str], list[FrameEnded]] = defaultdict(list)
+    for each in recorded:
+        groups[each.version, each.data].append(each.event)
+    predictions: Predictions = {}
+    version = 0
+    for (wanted, data), events in sorted(groups.items()):
+        for later in range(version + 1, wanted + 1):
+            loaded.change(version_file(stream.path, later))
+        version = wanted
+        predictions |= lazy_predictions(loaded.sharing(data), events)
+    return predictions
+
+
 def _recorded(stream: StreamTables, only: int | None) -> list[Recorded]:
     """Return the frames of a stream that have predictions, with the widths that their layer rows say."""
-    table = stream.table("frames", ["frame", "status", "data", "final_attempt", "input_indices", "predictions"])
+    columns = ["frame", "status", "data", "network_version", "final_attempt", "input_indices", "predictions"]
+    table = stream.table("frames", columns)
     if only is not None:
         table = table.filter(pc.equal(table["frame"], only))
     widths = _realised_widths(stream, only)
@@ -107,7 +123,7 @@ def _recorded(stream: StreamTables, only: int | None) -> list[Recorded]:
         if attempt not in widths:
             raise RecordsError(f"{stream.path}: frame {row['frame']} has predictions but not one row for every layer")
         event = FrameEnded(row["frame"], row["status"], 0, 0, 0, 0, tuple(row["input_indices"]), widths[attempt], 0.0)
-        found.append(Recorded(event, row["data"], np.array(row["predictions"], dtype=np.int32)))
+        found.append(Recorded(event, row["data"], row["network_version"], np.array(row["predictions"], dtype=np.int32)))
     return found
 
 

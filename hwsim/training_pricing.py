@@ -8,25 +8,15 @@ import numpy as np
 
 from bitmixer.errors import did_you_mean
 from bitmixer.networks.checkpoint import find_checkpoint
-from bitmixer.quantizers.float_formats import E4M3, E5M2, FLOAT16
+from bitmixer.quantizers.float_formats import FLOAT16
 from hwsim.accelerator import Accelerator, build_accelerator
 from hwsim.config.array_profile import ArrayProfile
-from hwsim.cost.arrays import ArrayModel, Bismo, Loom, Stripes
+from hwsim.cost.arrays import ArrayModel
 from hwsim.cost.priced_table import PricedTable
-from hwsim.cost.training import Formats, Part, array_work, training_parts, vector_cycles
+from hwsim.cost.training import FORMATS, Part, array_work, require_significands, training_parts, vector_cycles
 from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError
 from hwsim.pricing import build_array, profile_and_parameters
-
-TRAINING = {
-    "e5m2": Formats(forward=E5M2, backward=E5M2),
-    "e4m3": Formats(forward=E4M3, backward=E4M3),
-    "hybrid": Formats(forward=E4M3, backward=E5M2),
-    "float16": Formats(forward=FLOAT16, backward=FLOAT16),
-}
-"""Numbers of a training, by the names of recipes; float16 beside them, to compare with."""
-SERIAL = (Bismo, Loom, Stripes)
-"""Arrays that multiply plane by plane; others hold whole numbers of their own forms, and no significands."""
 
 
 def price_training(
@@ -42,18 +32,14 @@ def price_training(
         DocumentError: The profile is invalid.
         CheckpointError: The network is unknown.
     """
-    if training not in TRAINING:
-        raise ConfigurationError(f"--training {training}: {did_you_mean(training, TRAINING)}")
+    if training not in FORMATS:
+        raise ConfigurationError(f"--training {training}: {did_you_mean(training, FORMATS)}")
     loaded, parameters = profile_and_parameters(profile, sets)
     model = build_array(array or loaded.array.kind, loaded, parameters)
-    if not isinstance(model, SERIAL):
-        known = ", ".join(kind.name for kind in SERIAL)
-        raise ConfigurationError(
-            f"--training: array {model.name} does not multiply significands plane by plane: choose one of {known}"
-        )
+    require_significands(model)
     graph = find_checkpoint(network).graph
     ends = {graph.layers[0].name, graph.layers[-1].name}
-    formats = {layer.name: TRAINING["float16" if layer.name in ends else training] for layer in graph.layers}
+    formats = {layer.name: FORMATS["float16" if layer.name in ends else training] for layer in graph.layers}
     device = build_accelerator(loaded) if isinstance(loaded, ArrayProfile) else build_device(loaded)
     rows = [_row(part, model, device, inputs) for part in training_parts(graph.layers, formats, inputs)]
     return PricedTable(columns={name: [row[name] for row in rows] for name in rows[0]})

@@ -25,6 +25,7 @@ from bitmixer.training.recipe import Augmentation, BitSparsity, ContinuousSparsi
 from hwsim import pipeline
 from hwsim.config.arrivals import Arrivals, Bursts, ModulatingState
 from hwsim.config.faults import Fault
+from hwsim.config.learning import Learning
 from hwsim.config.link import Outages
 from hwsim.config.memory_traffic import MemoryTraffic
 from hwsim.config.packaged import packaged_names
@@ -233,6 +234,7 @@ def test_every_key_of_a_scenario_is_explained() -> None:
         Stream,
         Queue,
         Environment,
+        Learning,
         Bursts,
         ModulatingState,
         *(each for kind in kinds for each in kind),
@@ -323,3 +325,12 @@ def test_every_arm_of_eight_bit_floats_sees_the_same_images() -> None:
                 for arm in arms if arm.recipe.seed == seed}  # fmt: skip
         assert len(same) == 1
     assert [arm.recipe.float8 is None for arm in arms] == [True, False] * 3 + [False] * 10
+
+
+def test_the_page_of_learning_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = script("results/field_adaptation.py")
+    monkeypatch.setattr(results, "PAGE", tmp_path / "field_adaptation.md")
+    monkeypatch.setattr(results, "FIGURE", tmp_path / "field_adaptation.svg")
+    results.page(json.loads(results.TWIN.read_text(encoding="utf-8")))
+    for name, folder in (("field_adaptation.md", "results"), ("field_adaptation.svg", "images")):
+        assert (tmp_path / name).read_text(encoding="utf-8") == (DOCS / folder / name).read_text(encoding="utf-8")

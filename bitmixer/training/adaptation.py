@@ -88,4 +88,9 @@ def _learned(network: MetaQuantizedNetwork, learned: Learned) -> Iterator[nn.Par
 @torch.no_grad()
 def changes_since(before: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """Return the entries of a network's state that differ from an earlier one."""
-    return {name: value.clone() for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    whole = torch.contiguous_format
+    return {
+        name: value.clone(memory_format=whole)
+        for name, value in network.state_dict().items()
+        if not torch.equal(value, before[name])
+    }

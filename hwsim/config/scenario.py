@@ -11,9 +11,11 @@ from pydantic import StrictBool
 
 from bitmixer.documents.section import Problem, Section, Text
 from bitmixer.documents.source import Override, Tree, read_tree, replace, validate
+from bitmixer.errors import did_you_mean
 from hwsim.config.arrivals import Arrivals
 from hwsim.config.faults import Fault
 from hwsim.config.input_file import InputFile, identity, load_input_files
+from hwsim.config.learning import Learning
 from hwsim.config.link import Outages
 from hwsim.config.memory_traffic import MemoryTraffic
 from hwsim.config.overrides import split_sets
@@ -165,6 +167,7 @@ class Scenario(Section):
         streams: What arrives; one or more.
         controller: Who decides, for each stream that does not say otherwise.
         faults: What goes wrong with the device's sensors.
+        learning: How the device trains the network of one stream while it has nothing else to do.
     """
 
     schema_version: Literal[1]
@@ -183,6 +186,7 @@ class Scenario(Section):
     streams: tuple[Stream, ...]
     environment: Environment
     controller: Controller
+    learning: Learning | None = None
     faults: tuple[Fault, ...] = ()
 
     def contradictions(self) -> Iterator[Problem]:
@@ -202,6 +206,18 @@ class Scenario(Section):
                     ("streams", position, "data"),
                     f"no data, but 'outputs: {self.outputs}' needs it: name a data set, or set outputs: none",
                 )
+        yield from self._learning_problems(names)
+
+    def _learning_problems(self, streams: set[str]) -> Iterator[Problem]:
+        if self.learning is None:
+            return
+        if self.learning.stream not in streams:
+            known = did_you_mean(self.learning.stream, streams)
+            yield Problem(("learning", "stream"), f"no stream {self.learning.stream!r}: {known}")
+        if self.outputs == "in_step":
+            yield Problem(("learning",), "learns once the run is over, in the order of its steps: set outputs: lazy")
+        if self.learning.inputs < 2:
+            yield Problem(("learning", "inputs"), "norms have no statistics of one input: write 2 or more")
 
 
 def load_scenario(name_or_path: str, sets: Sequence[str] = ()) -> tuple[Scenario, DeviceProfile, Path]:

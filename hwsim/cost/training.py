@@ -15,9 +15,11 @@ from typing import Literal
 import numpy as np
 
 from bitmixer.graph import NETWORK_INPUT, Layer
-from bitmixer.quantizers.float_formats import FloatFormat
+from bitmixer.quantizers.float_formats import E4M3, E5M2, FLOAT16, FloatFormat
+from hwsim.cost.arrays import Bismo, Loom, Stripes
 from hwsim.cost.arrays.base import ArrayModel, Int64Array, LayerShapes
 from hwsim.cost.memory import Traffic
+from hwsim.errors import ConfigurationError
 
 ProductName = Literal["forward", "norm gradient", "input gradient", "weight gradient", "update"]
 Learned = Literal["all", "norms_and_classifier"]
@@ -43,6 +45,30 @@ class Formats:
 
     forward: FloatFormat
     backward: FloatFormat
+
+
+FORMATS = {
+    "e5m2": Formats(forward=E5M2, backward=E5M2),
+    "e4m3": Formats(forward=E4M3, backward=E4M3),
+    "hybrid": Formats(forward=E4M3, backward=E5M2),
+    "float16": Formats(forward=FLOAT16, backward=FLOAT16),
+}
+"""Numbers of a training, by the names of recipes; float16 beside them, to compare with."""
+SERIAL = (Bismo, Loom, Stripes)
+"""Arrays that multiply plane by plane; others hold whole numbers of their own forms, and no significands."""
+
+
+def require_significands(array: ArrayModel) -> None:
+    """Check that an array multiplies significands plane by plane.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    if not isinstance(array, SERIAL):
+        known = ", ".join(kind.name for kind in SERIAL)
+        raise ConfigurationError(
+            f"training: array {array.name} does not multiply significands plane by plane: choose one of {known}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,10 @@ from hwsim.layer_statistics import LayerStatistics, LayerTotals
 from hwsim.plant.supply import BatteryPack
 
 if TYPE_CHECKING:
-    from hwsim.planning import Plan
+    from hwsim.planning import Plan, PlannedLearning
 
+VERSIONS = "versions"
+"""Folder of what each training step changed in the network."""
 FIRST_FILE = "layers.parquet"
 """Written before all others, so it tells a run's folder from a folder of the user's own files."""
 RECORD_FILES = (
@@ -59,7 +61,7 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for graph in folder.glob("graph_*.json"):
         graph.unlink()
-    for name in ("figures", COPIES):
+    for name in ("figures", COPIES, VERSIONS):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -85,6 +87,7 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
             **_battery_limits(device.battery),
         },
         "idle_states": [state.name for state in device.idle_states],
+        **({} if planned.learning is None else {"learning": _learning_entry(planned.learning)}),
         "source_sha256": provenance.source_sha256("bitmixer", "hwsim"),
         "versions": provenance.versions(),
     }
@@ -94,6 +97,11 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
     for name, text in planned.documents.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def _learning_entry(learning: PlannedLearning) -> dict[str, Any]:
+    """Return what the manifest says of training steps."""
+    return {"name": learning.name, "stream": learning.settings.stream, "inputs": learning.settings.inputs}
 
 
 def graph_file(at: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,21 @@ class RecordedStream:
     labels: NDArray[np.int32] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecordedLearner:
+    """What records say of training steps.
+
+    Attributes:
+        name: Their name.
+        stream: Position of the stream whose network learns.
+        costs: Cost table of a step.
+    """
+
+    name: str
+    stream: int
+    costs: CostTable
+
+
 class Recorder(Observer):
     """Keeps what happens; layers go to disk as they come, so that long runs need little memory.
 
@@ -58,24 +74,28 @@ class Recorder(Observer):
         nodes: The device's thermal nodes.
         battery: Whether it has a battery.
         idle_states: Names of its idle states.
+        learner: The training steps of one stream's network, if it learns.
 
     Attributes:
         frames: Every frame that ended, for the computation of its outputs.
+        steps: Every training step that was done; each makes a new version of the network.
     """
 
     def __init__(
         self, folder: Path, streams: Sequence[RecordedStream], nodes: tuple[str, ...], *, battery: bool = False,
-        idle_states: tuple[str, ...] = (),
+        idle_states: tuple[str, ...] = (), learner: RecordedLearner | None = None,
     ) -> None:  # fmt: skip
         self._folder = folder
         self._streams = tuple(streams)
-        rows = [each.costs.dram_read_bits.reshape(-1) for each in streams]
+        self._learner = learner
+        running: list[RecordedStream | RecordedLearner] = [*streams, *([] if learner is None else [learner])]
+        rows = [each.costs.dram_read_bits.reshape(-1) for each in running]
         self._read_bits = np.concatenate(rows)
-        self._write_bits = np.concatenate([each.costs.dram_write_bits.reshape(-1) for each in streams])
+        self._write_bits = np.concatenate([each.costs.dram_write_bits.reshape(-1) for each in running])
         self._first_row = _starts(rows)
-        self._first_site = _starts([each.graph.layers for each in streams])
-        self._names = pa.array([layer.name for each in streams for layer in each.graph.layers])
-        self._stream_names = pa.array([each.name for each in streams])
+        self._first_site = _starts([each.costs.graph.layers for each in running])
+        self._names = pa.array([layer.name for each in running for layer in each.costs.graph.layers])
+        self._stream_names = pa.array([each.name for each in running])
         self._macs = [np.array([layer.macs for layer in each.graph.layers], dtype=np.float64) for each in streams]
         self._layers: list[LayerExecuted] = []
         self._decisions: list[DecisionTaken] = []
@@ -85,8 +105,10 @@ class Recorder(Observer):
             streams=tuple(each.name for each in streams) if len(streams) > 1 else (),
         )  # fmt: skip
         self._assignments: dict[tuple[Widths, ...], tuple[Widths, ...]] = {}
+        self._began: dict[int, dict[int, int]] = {}
         self._writer = pq.ParquetWriter(folder / "layers.parquet", LAYERS)
         self.frames: list[FrameEnded] = []
+        self.steps: list[FrameEnded] = []
 
     def layer_executed(self, event: LayerExecuted) -> None:
         """Keep a layer, and write the kept ones when they are many."""
@@ -97,6 +119,11 @@ class Recorder(Observer):
     def frame_ended(self, event: FrameEnded) -> None:
         """Keep a frame; equal assignments share one tuple."""
         self.frames.append(event._replace(widths=self._known(event.widths)))
+
+    def step_ended(self, event: FrameEnded) -> None:
+        """Keep a training step that was done; an aborted one has changed nothing."""
+        if event.widths:
+            self.steps.append(event)
 
     def decision_taken(self, event: DecisionTaken) -> None:
         """Keep a decision."""
@@ -140,7 +167,7 @@ class Recorder(Observer):
             "stream": stream.name,
             "status": frame.status,
             "data": stream.data.name(frame.arrival_picoseconds),
-            "network_version": 0,
+            "network_version": self._version(frame.stream, frame.start_picoseconds),
             "final_attempt": frame.attempt,
             "arrival_picoseconds": frame.arrival_picoseconds,
             "start_picoseconds": frame.start_picoseconds,
@@ -155,7 +182,6 @@ class Recorder(Observer):
     def _flush(self) -> None:
         columns = [np.array(column) for column in zip(*self._layers, strict=True)]
         events = LayerExecuted(*columns)  # type: ignore[arg-type]
-        count = len(self._layers)
         stream, rows = np.asarray(events.stream), np.asarray(events.row)
         priced, at = rows >= 0, self._first_row[stream] + rows  # what is moved for a preempted frame has no row
         spilled = events.moved_bits * (np.asarray(events.purpose) == SPILL)
@@ -165,7 +191,7 @@ class Recorder(Observer):
             "stream": self._stream_names.take(pa.array(stream)),
             "attempt": np.asarray(events.attempt, dtype=np.int32),
             "purpose": events.purpose,
-            "network_version": pa.repeat(pa.scalar(0, pa.int32()), count),
+            "network_version": self._versions(events),
             "layer": self._names.take(pa.array(self._first_site[stream] + events.position)),
             "weight_bits": np.asarray(events.weight_bits, dtype=np.int8),
             "activation_bits": np.asarray(events.activation_bits, dtype=np.int8),
@@ -183,6 +209,28 @@ class Recorder(Observer):
         }
         self._writer.write_table(pa.table(table, schema=LAYERS))
         self._layers.clear()
+
+    def _version(self, stream: int, started: int) -> int:
+        """Return the version of its network that a stream's frame began with."""
+        if self._learner is None or stream != self._learner.stream:
+            return 0
+        return bisect_right([step.finish_picoseconds for step in self.steps], started)
+
+    def _versions(self, events: LayerExecuted) -> NDArray[np.int32]:
+        """Return the version that each layer row ran: that with which its frame, or its training step, began."""
+        stream = np.asarray(events.stream)
+        versions = np.zeros(len(stream), np.int32)
+        if self._learner is None:
+            return versions
+        ends = np.array([step.finish_picoseconds for step in self.steps], dtype=np.int64)
+        for own in (self._learner.stream, len(self._streams)):
+            rows = np.flatnonzero(stream == own)
+            frames, starts = np.asarray(events.frame)[rows], np.asarray(events.start_picoseconds)[rows]
+            began = self._began.setdefault(own, {})
+            for frame, start in zip(frames.tolist(), starts.tolist(), strict=True):
+                began.setdefault(frame, start)
+            versions[rows] = np.searchsorted(ends, [began[frame] for frame in frames.tolist()], side="right")
+        return versions
 
     def _decision_table(self) -> pa.Table:
         rows = []

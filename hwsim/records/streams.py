@@ -33,6 +33,11 @@ class StreamTables:
         self._alone = alone
 
     @property
+    def _learns(self) -> bool:
+        """Whether there are rows of training steps, which are no stream's."""
+        return "learning" in self._run.manifest
+
+    @property
     def path(self) -> Path:
         """The run's folder."""
         return self._run.path
@@ -55,7 +60,7 @@ class StreamTables:
 
     def table(self, name: TableName, columns: Sequence[str]) -> pa.Table:
         """Return these columns of a table, of the stream's rows."""
-        if self._alone:
+        if self._alone and (name == OF_THE_DEVICE or not self._learns):
             return self._run.table(name, columns)
         if name == OF_THE_DEVICE:
             own = [f"{column}_{self.name}" if column in OF_STREAMS else column for column in columns]
@@ -64,7 +69,7 @@ class StreamTables:
 
     def batches(self, name: TableName, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Yield the same in pieces, in the order of the rows."""
-        if self._alone or name == OF_THE_DEVICE:
+        if name == OF_THE_DEVICE or (self._alone and not self._learns):
             yield from self._run.batches(name, columns)
             return
         for batch in self._run.batches(name, self._with_stream(columns)):

@@ -12,7 +12,7 @@ another stream's frame overwrites it, whether it preempts or not.
 
 A probe is a frame of the lowest priority of all: it begins when nothing else is to be done, and whatever arrives
 preempts it. It counts as another stream's: what it needs it fetches, and what was on chip is gone (a pessimism, as it
-is the same network).
+is the same network). So does a training step, between the two: its parts run in the time that frames leave.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Accelerator:
         announcer: Told of what becomes of layers and frames.
         idle_states: Told when there is nothing to do, and asked for the array back.
         shadows: Where probes wait, by the number of their stream; of streams whose controllers ask for some.
+        learner: Where training steps wait, if the device learns.
         drop_expired: Whether a waiting frame whose deadline has passed is dropped instead of begun.
 
     Attributes:
@@ -57,11 +58,14 @@ class Accelerator:
     def __init__(
         self, environment: simpy.Environment, lanes: Sequence[Lane], activity: Activity, announcer: Announcer, *,
         idle_states: IdleStates, drop_expired: bool, shadows: Mapping[int, Lane] | None = None,
+        learner: Lane | None = None,
     ) -> None:  # fmt: skip
         self._environment = environment
         self._streams = tuple(lanes)
         self._shadows = dict(shadows or {})
-        self._lanes = (*lanes, *self._shadows.values())
+        self._learner = learner
+        self._background = (*self._shadows.values(), *([] if learner is None else [learner]))
+        self._lanes = (*lanes, *self._background)
         self._above = {lane: tuple(other for other in lanes if other.priority > lane.priority) for lane in self._lanes}
         self._activity = activity
         self._announcer = announcer
@@ -83,13 +87,22 @@ class Accelerator:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs and nothing waits, but for probes."""
+        """Whether nothing runs and nothing waits, but for probes and training steps."""
         return all(lane.next_frame is None for lane in self._streams)
 
     @property
-    def probing(self) -> bool:
-        """Whether a probe runs or waits."""
-        return any(lane.next_frame is not None for lane in self._shadows.values())
+    def in_background(self) -> bool:
+        """Whether a probe or a training step runs or waits."""
+        return any(lane.next_frame is not None for lane in self._background)
+
+    def learn(self, step: Frame) -> bool:
+        """Begin a training step as soon as there is time, unless one is under way; return whether it was taken."""
+        assert self._learner is not None  # who asks has made it
+        if not self._is_on or self._learner.next_frame is not None:
+            return False
+        self._learner.queue.append(step)
+        self._call()
+        return True
 
     def probe(self, stream: int, widths: Sequence[Widths]) -> tuple[Frame, tuple[Widths, ...]] | None:
         """Run a stream's last finished frame again at these widths, unless another probe of it is under way.
@@ -162,6 +175,10 @@ class Accelerator:
             frame.number, status, frame.arrival_picoseconds, job.started_picoseconds, int(self._environment.now),
             frame.deadline_picoseconds, frame.inputs, widths, job.energy_joules, frame.stream, job.attempt,
         )  # fmt: skip
+        if frame.is_training:
+            for tell in self._announcer.step_ended:
+                tell(event)
+            return
         for tell in self._announcer.frame_ended:
             tell(event)
         if widths:
@@ -171,6 +188,7 @@ class Accelerator:
         """Keep the frame for a probe, and what became of it for the controller."""
         frame, lane = job.frame, self._streams[job.frame.stream]
         lane.last = frame, widths
+        lane.answered_inputs += len(frame.inputs)
         if lane.finished is not None:
             latency = int(self._environment.now) - frame.arrival_picoseconds
             lane.finished.append(
@@ -219,7 +237,7 @@ class Accelerator:
         return job
 
     def _tell_start(self, lane: Lane, job: Job) -> None:
-        for tell in () if job.frame.is_probe else self._announcer.frame_started:
+        for tell in self._announcer.frame_started if job.frame.is_answered else ():
             tell(FrameStarted(job.frame.number, job.frame.inputs, lane.number, job.frame.arrival_picoseconds))
 
     def _resume(self, lane: Lane, job: Job) -> Process:
@@ -274,7 +292,7 @@ class Accelerator:
         if lane.before_layer is not None:
             lane.before_layer()
         job.unsaid.append(position)
-        if not job.frame.is_probe:
+        if job.frame.is_answered:
             for issued in lane.tellable(job):
                 for tell in announcer.layer_issued:
                     tell(issued)

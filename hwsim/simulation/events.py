@@ -152,6 +152,9 @@ class Observer:
     def frame_ended(self, event: FrameEnded) -> None:
         """Handle a frame that is done or dropped."""
 
+    def step_ended(self, event: FrameEnded) -> None:
+        """Handle a training step that is done, or aborted if it has no widths."""
+
     def decision_taken(self, event: DecisionTaken) -> None:
         """Handle a decision that took effect."""
 
@@ -190,6 +193,7 @@ class Announcer:
         self.layer_issued = _listeners(observers, "layer_issued")
         self.layer_executed = _listeners(observers, "layer_executed")
         self.frame_ended = _listeners(observers, "frame_ended")
+        self.step_ended = _listeners(observers, "step_ended")
         self.decision_taken = _listeners(observers, "decision_taken")
         self.telemetry_sampled = _listeners(observers, "telemetry_sampled")
 

@@ -22,7 +22,8 @@ NEVER = -1
 class Frame:
     """One unit of arriving work; ``number`` counts all streams' frames in the order of arrival.
 
-    It is a probe where a frame that is finished runs again, to compare what it answers.
+    It is a probe where a frame that is finished runs again, to compare what it answers, and a training step where the
+    device learns: those are numbered by themselves.
     """
 
     number: int
@@ -31,6 +32,12 @@ class Frame:
     inputs: tuple[int, ...]
     stream: int = 0
     is_probe: bool = False
+    is_training: bool = False
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether somebody waits for what the network says."""
+        return not (self.is_probe or self.is_training)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +65,8 @@ class Job:
     @property
     def purpose(self) -> str:
         """What its layers are executed for."""
+        if self.frame.is_training:
+            return "training"
         if self.frame.is_probe:
             return "probe"
         return "rerun" if self.attempt else "inference"
@@ -89,6 +98,7 @@ class Lane:
         before_answer: Called before a frame's answer leaves; returns the widths at which it is to run again, or none.
         holding_picoseconds: How long an answer is held for that.
         last: The frame that ran to its end last, with its widths.
+        answered_inputs: Inputs of all frames that ran to their end.
         finished: What became of frames, until the controller is told; ``None`` where nobody wants to know.
         valued_row: Gives the row of what an issued layer really takes, given its row in the cost table; where values
             make no difference, there is none.
@@ -113,6 +123,7 @@ class Lane:
         self.before_answer: Callable[[], Sequence[Widths] | None] | None = None
         self.holding_picoseconds = 0
         self.last: tuple[Frame, tuple[Widths, ...]] | None = None
+        self.answered_inputs = 0
         self.finished: list[FinishedFrame] | None = None
         self.valued_row: Callable[[int, LayerIssued], int] | None = None
         self.forget()

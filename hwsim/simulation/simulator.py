@@ -11,6 +11,7 @@ import numpy as np
 import simpy
 
 from hwsim.controllers.guard import Guard
+from hwsim.cost import CostTable
 from hwsim.device import Device
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.bandwidth import SharedDram
@@ -30,6 +31,7 @@ from hwsim.simulation.events import Announcer, LayerIssued, Observer, TelemetryS
 from hwsim.simulation.idle_states import IdleStates
 from hwsim.simulation.incoming import StreamSetup, frames, source
 from hwsim.simulation.lane import Lane
+from hwsim.simulation.learning import PRIORITY, LearningSetup, ask_for_steps
 from hwsim.simulation.power_meter import PowerMeter
 from hwsim.simulation.power_supply import PowerSupply, most_watts
 from hwsim.simulation.power_switch import PowerSwitch
@@ -63,6 +65,7 @@ class Setup:
         initial_state_of_charge: Of the battery, of 1; only where the device has one.
         harvest: What charges the battery.
         loads: What else the device feeds.
+        learning: What it learns while it has nothing else to do.
     """
 
     device: Device
@@ -80,6 +83,12 @@ class Setup:
     initial_state_of_charge: float | None = None
     harvest: PowerSeries = PowerSeries.constant(0.0)  # noqa: RUF009 (frozen)
     loads: tuple[CoRunningLoad, ...] = ()
+    learning: LearningSetup | None = None
+
+    @property
+    def cost_tables(self) -> list[CostTable]:
+        """Those of all streams, and of a training step."""
+        return [*(stream.costs for stream in self.streams), *([] if self.learning is None else [self.learning.costs])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +127,7 @@ class Simulator:
         device = setup.device
         self._environment = simpy.Environment(initial_time=0)
         self._announcer = Announcer(observers)
-        parameters = device.plant_parameters([stream.costs for stream in setup.streams], setup.ambient, setup.loads)
+        parameters = device.plant_parameters(setup.cost_tables, setup.ambient, setup.loads)
         rise = parameters.steady_idle_rise() if setup.initial_state == "steady_idle" else None
         supply = None
         if device.battery is not None and setup.initial_state_of_charge is not None:
@@ -129,9 +138,10 @@ class Simulator:
         guards = [Guard(stream.controller, limit_seconds=stream.answer_limit_seconds) for stream in setup.streams]
         probed = [lane for lane, guard in zip(self._lanes, guards, strict=True) if guard.probes]
         self._idle_states = IdleStates(self._environment, device.idle_states, self._activity, self.plant)
+        learner = None if setup.learning is None else _learner(setup, setup.learning, self.plant)
         self._accelerator = Accelerator(
             self._environment, self._lanes, self._activity, self._announcer, idle_states=self._idle_states,
-            drop_expired=setup.drop_expired, shadows={lane.number: _shadow(lane) for lane in probed},
+            drop_expired=setup.drop_expired, shadows={lane.number: _shadow(lane) for lane in probed}, learner=learner,
         )  # fmt: skip
         self._clock = Clock(device, self._clock_changed)
         self._bandwidth = Bandwidth(self._environment, _free_shares(setup), self._accelerator.pace_changed)
@@ -155,10 +165,10 @@ class Simulator:
             self._environment, self._power, supply,
             most_watts=max(
                 most_watts(
-                    device, stream.costs, values_save_cycles=each.array_cycles is not None,
-                    moves_tensors=len(setup.streams) > 1 or bool(probed),
+                    device, costs, values_save_cycles=each.array_cycles is not None,
+                    moves_tensors=len(setup.cost_tables) > 1 or bool(probed),
                 )
-                for stream, each in zip(setup.streams, values, strict=True)
+                for costs, each in zip(setup.cost_tables, [*values, Values()], strict=False)
             ) + sum(load.power.highest_watts for load in setup.loads),
             synchronise=self._synchronise, gauge_faults=self._faults("battery_gauge", "device", "controller"),
         )  # fmt: skip
@@ -189,6 +199,11 @@ class Simulator:
         ]  # fmt: skip
         self._accelerator.start(self._clock, self._bandwidth)
         self._arrived = self._environment.process(self._arrive())
+        if setup.learning is not None and learner is not None:
+            answered = self._lanes[setup.learning.stream]
+            self._environment.process(
+                ask_for_steps(self._environment, self._accelerator, learner, answered, setup.learning)
+            )
         self._environment.process(self._report())
 
     def run(self, progress: Callable[[float], None] = lambda share: None) -> int:
@@ -212,7 +227,7 @@ class Simulator:
             self._environment.step()
         for control in self.controls:
             control.closed = True
-        while self._accelerator.probing:
+        while self._accelerator.in_background:
             self._environment.step()
         # Idle on to a full period of telemetry, so that the last decision's energy has a time to be spent in.
         period = self._setup.telemetry_picoseconds
@@ -359,6 +374,17 @@ def _lanes(setup: Setup, plant: Plant, values: Sequence[Values]) -> list[Lane]:
         lanes.append(lane)
         first_row += costs.rows
     return lanes
+
+
+def _learner(setup: Setup, learning: LearningSetup, plant: Plant) -> Lane:
+    """Return where training steps wait; their rows of the plant follow those of all streams."""
+    first_row = 1 + sum(stream.costs.rows for stream in setup.streams)
+    schedule = build_schedule(learning.costs.graph, learning.costs, first_plant_row=first_row)
+    spilled = SpilledTensors(learning.costs, setup.device.energy_table, schedule, plant)
+    return Lane(
+        schedule, spilled, name=learning.name, number=len(setup.streams), priority=PRIORITY, capacity=1,
+        decisions="frame_boundary",
+    )  # fmt: skip
 
 
 def _shadow(lane: Lane) -> Lane:
