@@ -2,6 +2,7 @@
 
 Usage, with BITMIXER_DATA set (hours on one core; interrupted, it goes on where it was):
     python docs/results/bsq.py measure [--runs FOLDER] [--only KIND]   # trains what is missing; writes bsq.json
+                                                                       # (--only columns: that part of it alone)
     python docs/results/bsq.py collect [--runs FOLDER]                 # the same of what is trained already
     python docs/results/bsq.py page                                    # writes bsq.md and the figures from it
 
@@ -20,6 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import bsq_columns
+import bsq_columns_page
 import bsq_hardware_page
 from bsq_arms import MIDDLE, Arm, arms, epochs_of, trained
 from bsq_hardware import hardware
@@ -147,7 +149,12 @@ def page() -> None:
     found = json.loads(TWIN.read_text(encoding="utf-8"))
     _draw(found)
     bsq_hardware_page.draw(found["hardware"])
-    parts = [_head(found), _arms_part(found), _reading(found), bsq_hardware_page.part(found["hardware"])]
+    columns = found.get("columns")
+    bsq_columns_page.draw(columns)
+    parts = [
+        _head(found), _arms_part(found), _reading(found), bsq_hardware_page.part(found["hardware"]),
+        bsq_columns_page.part(columns),
+    ]  # fmt: skip
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

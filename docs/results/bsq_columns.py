@@ -28,11 +28,11 @@ SETTINGS = {
     "1000": ColumnSparsity(strength=1000.0, rows=ROWS),
     "100, each output channel by itself": ColumnSparsity(strength=100.0),
 }
-EPOCHS = {"resnet20_mnist5k": 4, "resnet20_cifar10": 1}
+EPOCHS = {"resnet8_digits": 20, "resnet20_mnist5k": 2, "resnet20_cifar10": 1}
 """Network -> epochs of every arm."""
 LEARNING_RATE = 1.0e-3
 """Peak, as in the stage that the checkpoints come from."""
-RANDOM_ASSIGNMENTS = 50
+RANDOM_ASSIGNMENTS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
