@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 from bitmixer.data_folder import use_data_root
 from bitmixer.errors import BitmixerError, BitWidthError, DataError
 from bitmixer.progress import progress_on_stderr
+from bitmixer.tables import print_accuracy, print_found, print_table
 
 if TYPE_CHECKING:
     from bitmixer.networks.checkpoint import Checkpoint
@@ -26,6 +26,9 @@ app = typer.Typer(
     help="Networks whose layers change their bit-width at run time.",
     epilog="Start here: python -m bitmixer evaluate resnet8_digits --random 20",
 )
+
+FOUND = {"bits_per_weight": "bits", "occupied_columns": "columns"}
+"""What a row of a training's history says of bits that are emptied -> its name in the progress."""
 
 PACKED_SUFFIX = ".safetensors"
 """A network's name that ends so is the file of a packed one."""
@@ -71,7 +74,8 @@ def train(
                 done = row["epoch"]
                 if log is not None:
                     log(row)
-                show(done, f"epoch {done}/{total} {row['stage']} loss {row['loss']:.4f} {row['seconds']:.1f} s")
+                found = "".join(f" {what} {row[key]:.2f}" for key, what in FOUND.items() if key in row)
+                show(done, f"epoch {done}/{total} {row['stage']} loss {row['loss']:.4f}{found} {row['seconds']:.1f} s")
 
             checkpoint = train(plan, file.read_text(encoding="utf-8"), folder, device=device, progress=report)
     except KeyboardInterrupt:
@@ -83,7 +87,12 @@ def train(
         raise typer.Exit(130) from None
     if checkpoint is not None:
         assert checkpoint.metrics is not None
-        _print_accuracy(checkpoint.metrics)
+        print_accuracy(checkpoint.metrics, is_fixed=checkpoint.graph.is_fixed)
+        if scheme := checkpoint.metrics.get("scheme"):
+            print(
+                f"Found {scheme['bits_per_weight']:.2f} bits of magnitude per weight, "
+                f"{scheme['stored_bits_per_weight']:.2f} stored with the sign: {folder / 'scheme.json'}"
+            )
         print(f"Checkpoint in {folder}")
 
 
@@ -111,14 +120,14 @@ def list_networks(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({"architectures": architectures, "checkpoints": checkpoints}, indent=1))
         return
-    _print_table("Architectures", ("name", "width", "input", "classes", "parameters", "MACs"), [
+    print_table("Architectures", ("name", "width", "input", "classes", "parameters", "MACs"), [
         (
             row["name"], str(row["width"]), "x".join(map(str, row["input_shape"])), str(row["classes"]),
             f"{row['parameters']:,}", f"{row['macs']:,}",
         )
         for row in architectures
     ])  # fmt: skip
-    _print_table("Checkpoints", ("name", "data", "bits", "accuracy"), [
+    print_table("Checkpoints", ("name", "data", "bits", "accuracy"), [
         (row["name"], row["data"] or "-", ", ".join(map(str, row["bits"])), _accuracies(row["uniform"]))
         for row in checkpoints
     ])  # fmt: skip
@@ -157,7 +166,7 @@ def evaluate(
         _set_threads(threads)
         from bitmixer.packed.evaluation import evaluate_packed
 
-        _print_measured(evaluate_packed(Path(name), data).as_dict(), as_json=as_json)
+        _print_measured(evaluate_packed(Path(name), data).as_dict(), is_fixed=False, as_json=as_json)
         return
     checkpoint = find_checkpoint(name)
     require_weights(checkpoint)
@@ -187,7 +196,7 @@ def evaluate(
             datapath=multiplied,
             progress=report,
         ).as_dict()
-    _print_measured(measured, as_json=as_json)
+    _print_measured(measured, is_fixed=checkpoint.graph.is_fixed, as_json=as_json)
 
 
 @app.command()
@@ -308,7 +317,7 @@ def search(
     if as_json:
         print(json.dumps(found, indent=1))
     else:
-        _print_found(found)
+        print_found(found)
         print(f"Assignments in {request.folder}")
 
 
@@ -343,57 +352,14 @@ def _set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def _print_measured(measured: dict[str, Any], *, as_json: bool) -> None:
+def _print_measured(measured: dict[str, Any], *, is_fixed: bool, as_json: bool) -> None:
     if as_json:
         print(json.dumps(measured, indent=1))
     else:
-        _print_accuracy(measured)
-
-
-def _print_accuracy(measured: dict[str, Any]) -> None:
-    rows = [(f"uniform {bits} bit", f"{accuracy:.2%}") for bits, accuracy in measured["uniform"].items()]
-    random = measured["random"]
-    if random["count"]:
-        rows.append((f"random, mean of {random['count']}", f"{random['mean']:.2%} ± {random['std']:.2%}"))
-        rows.append(("random, lowest", f"{random['min']:.2%}"))
-    if "assignment" in measured:
-        rows.append(("the assignment", f"{measured['assignment']:.2%}"))
-    _print_table(
-        f"{measured['network']} on {measured['inputs']} inputs of {measured['data']}",
-        ("widths", "accuracy"),
-        rows,
-    )
-
-
-def _print_found(found: dict[str, Any]) -> None:
-    budget, random = found["budget"], found["random"]
-    rows = [
-        (row["method"], f"{row['cost']:.6g}", f"{row['loss']:.4f}", f"{row['accuracy']:.2%}")
-        for row in found["found"]
-        if row["method"] != "random"
-    ]
-    if random is not None:
-        cost, loss, accuracy = (random[what] for what in ("cost", "loss", "accuracy"))
-        rows.append((
-            f"random, mean of {cost['count']}", f"{cost['mean']:.6g}", f"{loss['mean']:.4f} ± {loss['std']:.4f}",
-            f"{accuracy['mean']:.2%} ± {accuracy['std']:.2%}",
-        ))  # fmt: skip
-    title = f"{found['network']} on {found['inputs']} inputs of {found['data']}, {budget['kind']}<={budget['limit']:g}"
-    _print_table(title, ("widths", budget["kind"], "loss", "accuracy"), rows)
+        print_accuracy(measured, is_fixed=is_fixed)
 
 
 def _accuracies(uniform: dict[str, float] | None) -> str:
     if uniform is None:
         return "no weights"
     return ", ".join(f"{accuracy:.1%} at {bits}" for bits, accuracy in uniform.items())
-
-
-def _print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)

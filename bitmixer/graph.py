@@ -188,6 +188,11 @@ class LayerGraph:
         return sum(layer.weights * bits for layer, bits in zip(self.layers, kept, strict=True))
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether no site can change its widths."""
+        return all(layer.pinned for layer in self.layers)
+
+    @property
     def uniform_bits(self) -> tuple[int, ...]:
         """Tied widths that every site that is not pinned allows, ascending.
 

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,7 @@ from bitmixer.bitwidths import BitWidths
 from bitmixer.documents import key_of
 from bitmixer.networks import find_checkpoint
 from bitmixer.networks.checkpoint import NetworkForm, original_of, save_checkpoint, twin_of
+from bitmixer.search.command import SearchRequest, run_search
 from bitmixer.training.float8_settings import Float8, LossScaling, Rounding
 from bitmixer.training.recipe import Augmentation, BitSparsity, ContinuousSparsity, Distillation, Recipe, Stage
 from hwsim import pipeline
@@ -92,11 +94,30 @@ def test_the_bsq_page_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(results, "PAGE", tmp_path / "bsq.md")
     monkeypatch.setattr(results, "FIGURE", tmp_path / "trade_off.svg")
     monkeypatch.setattr(results.bsq_hardware_page, "FIGURE", tmp_path / "hardware.svg")
+    monkeypatch.setattr(results.bsq_columns_page, "FIGURE", tmp_path / "columns.svg")
     results.page()
-    pages = {results.PAGE: "results/bsq.md", results.FIGURE: "images/bsq_trade_off.svg"}
-    for written, kept in (pages | {results.bsq_hardware_page.FIGURE: "images/bsq_hardware.svg"}).items():
+    pages = {
+        results.PAGE: "results/bsq.md",
+        results.FIGURE: "images/bsq_trade_off.svg",
+        results.bsq_hardware_page.FIGURE: "images/bsq_hardware.svg",
+        results.bsq_columns_page.FIGURE: "images/bsq_columns.svg",
+    }
+    for written, kept in pages.items():
         assert written.exists() == (DOCS / kept).exists()  # nothing is drawn of what is not run
         assert not written.exists() or written.read_text(encoding="utf-8") == (DOCS / kept).read_text(encoding="utf-8")
+
+
+def test_a_search_s_uniform_points_are_not_points_of_the_page(tmp_path: Path) -> None:
+    folder = tmp_path / "network" / "search-9.0"
+    shutil.copytree(find_checkpoint("resnet8_digits").path, tmp_path / "network")
+    request = SearchRequest(
+        checkpoint=find_checkpoint("resnet8_digits"), data="digits", budget="average_weight_bits<=5",
+        method="greedy", images=64, random_assignments=0, seed=1, costs=None, pareto=False, folder=folder,
+    )  # fmt: skip
+    run_search(request)
+    (point,) = script("results/bsq.py")._points("BSQ 0.1", 5.0, folder / "search.json", run=False)
+    assert point["method"] == "greedy"
+    assert 0 < point["stored_bits_per_weight"] < 8
 
 
 def test_who_earns_what_of_bsq_on_hardware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

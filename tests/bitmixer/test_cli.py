@@ -157,6 +157,19 @@ def test_train_shows_a_line_per_epoch_and_the_accuracy(capsys: pytest.CaptureFix
     assert (code, err) == (0, "")
 
 
+def test_train_says_what_a_search_for_a_scheme_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    search = "bits: [8]\nnorm: shared\nquantizer: symmetric\nbit_sparsity: {strength: 0.1, interval: 1}\n"
+    recipe = RECIPE.replace("bits: [2, 8]\n", search + "distillation: {teacher: none}\n")
+    recipe = recipe[: recipe.index("  - ")] + "  - {name: planes, epochs: 1, learning_rate: 1.0e-3}\n"
+    folder = str(tmp_path / "out")
+    code, out, err = called(capsys, "train", written(tmp_path, recipe), "--out", folder, "--threads", "1")
+    assert code == 0
+    assert re.search(r"planes loss \d+\.\d{4} bits \d\.\d\d ", err)
+    assert re.search(r"Found \d\.\d\d bits of magnitude per weight, \d\.\d\d stored with the sign: ", out)
+    assert "its own, layer by layer" in out
+    assert "its own, layer by layer" in called(capsys, "evaluate", folder)[1]
+
+
 def test_train_writes_into_runs_by_default(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
