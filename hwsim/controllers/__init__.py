@@ -24,6 +24,7 @@ from hwsim.controllers.base import Controller
 from hwsim.controllers.confidence_gated import ConfidenceGated, ConfidenceGatedOptions
 from hwsim.controllers.deadline_greedy import DeadlineGreedy, DeadlineGreedyOptions
 from hwsim.controllers.hysteresis import Hysteresis, HysteresisOptions
+from hwsim.controllers.ids import Ids, IdsOptions
 from hwsim.controllers.mpc import Mpc, MpcOptions
 from hwsim.controllers.pid import Pid, PidOptions
 from hwsim.controllers.power_allocator import PowerAllocatorOptions, PowerAllocatorRule
@@ -65,6 +66,7 @@ CONTROLLERS = {
     "linucb_probe": Registered(
         LinUcbProbe, LinUcbProbeOptions, "the same, with probes where it is unsure how far answers agree"
     ),
+    "ids": Registered(Ids, IdsOptions, "information-directed: probes where what they tell is worth their price"),
     "thompson": Registered(Thompson, ThompsonOptions, "a linear bandit that draws from what it believes"),
     "epsilon_greedy": Registered(EpsilonGreedy, EpsilonGreedyOptions, "a linear bandit that explores at random"),
 }

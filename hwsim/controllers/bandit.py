@@ -162,7 +162,8 @@ class Bandit(ABC):
         known = BanditState(precisions, sums, state.rung, pending, agreeing, probed)
         accuracies, _ = self._accuracies(known)
         for frame in observation.finished:
-            rung, seen = pending.pop(frame.frame, (state.rung, None))
+            _, seen = pending.pop(frame.frame, (state.rung, None))
+            rung = self._ladder.rung(frame.widths)
             if seen is None:
                 continue
             precisions, sums = self._options.memory * precisions, self._options.memory * sums

@@ -1,0 +1,223 @@
+"""Information-directed: spends a probe where what it tells of the best rung is worth its price.
+
+After X. Lu, B. Van Roy and others, "Reinforcement Learning, Bit by Bit" (Foundations and Trends in Machine Learning
+16(6), 2023); docs/information_directed.md has the mathematics. What is unknown is how far each rung's answers agree
+with those at the most bits, which changes with the inputs: a Gaussian on logits that is shared among rungs and forgets.
+The target is the cheapest rung that is worth nearly as much as the best; each frame, the ratio of squared shortfall to
+what is learned about the target is minimised over pairs of options. An option is a rung for the frame and what to look
+at when it is done: nothing; its own answers, by a probe at the most bits; or, where it runs at the most bits itself,
+those of another rung, by a probe there, which is cheaper than to run at that rung and then probe at the most bits.
+Rungs that would be too hot or late are out, by beliefs about heat that are learned as well (``learned_heat``,
+``shield``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.special import logit
+
+from hwsim.controllers.actions import PICOSECONDS_PER_SECOND, FloatArray, RewardOptions, build_ladder
+from hwsim.controllers.base import Decision, DeviceView, NetworkView, Observation, Probe, Wake
+from hwsim.controllers.information_directed.accuracy_model import (
+    AccuracyModel,
+    Evidence,
+    coarseness_features,
+    shared_covariance,
+)
+from hwsim.controllers.information_directed.forecast import Forecast
+from hwsim.controllers.information_directed.policy import noisy_gains
+from hwsim.controllers.information_directed.ratio import minimise_ratio
+from hwsim.controllers.information_directed.shield import Limit, shield
+from hwsim.controllers.information_directed.target import (
+    expected_shortfalls,
+    explained_variances,
+    satisficing_actions,
+)
+from hwsim.controllers.learned_heat import HeatState, LearnedHeat
+from hwsim.controllers.rate import UNSEEN, Rate
+
+SUREST = 0.995
+"""Highest agreement that a prior is centred on: a logit has no infinity."""
+TIME_DEVIATION = 0.03
+"""Relative standard deviation of a frame's time around the cost table's (assumed: planes that must be fetched)."""
+RATE_SECONDS = 2.0
+NOTHING = -1
+
+
+class IdsOptions(RewardOptions):
+    """Options of the rule.
+
+    Attributes:
+        tolerance: Loss of worth per frame at which a cheaper rung is good enough.
+        memory: Share of what probes told that is kept from frame to frame; 1 / (1 - memory) frames count.
+        feature_deviation: Standard deviation of logits of agreement that rungs share.
+        own_deviation: Of what each has for itself.
+        draws: From what is believed, per decision.
+        below_trip_kelvin: The die is to stay so much below the first trip.
+        horizon_seconds: How long a rung is reckoned to be held, when its heat is foretold.
+        risk: Highest probability of breaking a limit.
+    """
+
+    tolerance: float = Field(default=0.003, ge=0.0, allow_inf_nan=False)
+    memory: float = Field(default=0.998, gt=0.0, le=1.0)
+    feature_deviation: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
+    own_deviation: float = Field(default=0.5, gt=0.0, allow_inf_nan=False)
+    draws: int = Field(default=128, ge=16)
+    below_trip_kelvin: float = Field(default=2.0, ge=0.0, allow_inf_nan=False)
+    horizon_seconds: float = Field(default=20.0, gt=0.0, allow_inf_nan=False)
+    risk: float = Field(default=0.05, gt=0.0, lt=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IdsState:
+    """What it believes and is about to do.
+
+    Attributes:
+        evidence: Of the agreement of rungs but the first.
+        heat: Of temperatures.
+        rate: How often frames come.
+        rung: In use.
+        look: Rung whose agreement a probe is to tell, as soon as a frame is there that can; or ``NOTHING``.
+        probing: Rung of the probe that is under way, or ``NOTHING``.
+        inputs: Of a frame.
+    """
+
+    evidence: Evidence
+    heat: HeatState
+    rate: Rate = UNSEEN
+    rung: int = 0
+    look: int = NOTHING
+    probing: int = NOTHING
+    inputs: int = 1
+
+
+class Ids:
+    """Chooses a rung, and what to look at, before each frame."""
+
+    wakes_on: frozenset[Wake] = frozenset({"frame"})
+    tick_picoseconds = 0
+    needs_outputs = False
+    probes = True
+
+    def __init__(self, options: IdsOptions) -> None:
+        self._options = options
+
+    def init(self, device: DeviceView, network: NetworkView) -> tuple[Decision, IdsState]:
+        """Start with the most bits, and the accuracies measured after training as the prior."""
+        options, self._device = self._options, device
+        self._ladder = ladder = build_ladder(options, device, network)
+        self._prices = options.energy_weight * ladder.joules / ladder.joules[0]
+        self._heat = LearnedHeat(device)
+        self._rungs, self._looks, self._look_prices = self._possible()
+        agreement = np.minimum(ladder.accuracies[1:] / ladder.accuracies[0], SUREST)
+        widths = np.array([list(assignment.values()) for assignment in ladder.assignments[1:]]).reshape(
+            len(ladder) - 1, -1, 2
+        )
+        features = coarseness_features(widths, np.zeros(len(network.graph.layers), dtype=np.intp))
+        features[:, 1] /= max(features[:, 1].max(initial=0.0), np.finfo(np.float64).tiny)
+        covariance = shared_covariance(
+            features, feature_deviation=options.feature_deviation, own_deviation=options.own_deviation
+        )
+        self._model = AccuracyModel(mean=logit(agreement), covariance=covariance, memory=options.memory)
+        start = Decision(widths=ladder.assignments[0], reason=f"start at {ladder.names[0]}")
+        return start, IdsState(evidence=self._model.start(), heat=self._heat.start())
+
+    def decide(
+        self, observation: Observation, state: IdsState, generator: np.random.Generator
+    ) -> tuple[Decision | None, IdsState]:
+        """Learn, choose an option, and ask for the probe that is due."""
+        learned = self._learned(observation, state)
+        probe, learned = self._due(observation, learned)
+        safe, unkept = self._safe(observation, learned)
+        rung, look = self._chosen(learned, safe, generator)
+        if learned.probing == NOTHING and look != NOTHING:
+            learned = replace(learned, look=look)
+        after = replace(learned, rung=rung)
+        if rung == state.rung and probe is None:
+            return None, after
+        reason = f"{self._ladder.names[rung]} of {len(safe)} safe" + "".join(f", {limit} at risk" for limit in unkept)
+        return Decision(widths=self._ladder.assignments[rung], reason=reason, probe=probe), after
+
+    def _possible(self) -> tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]:
+        """Return each option's rung, what is looked at, and the price of the probe."""
+        below = range(1, len(self._ladder))
+        options = [(rung, NOTHING, 0.0) for rung in range(len(self._ladder))]
+        options += [(rung, rung, self._prices[0]) for rung in below]
+        options += [(0, rung, self._prices[rung]) for rung in below]
+        rungs, looks, prices = zip(*options, strict=True)
+        return np.array(rungs), np.array(looks), np.array(prices)
+
+    def _learned(self, observation: Observation, state: IdsState) -> IdsState:
+        finished = observation.finished
+        evidence, probing = self._model.forget(state.evidence, len(finished)), state.probing
+        for told in observation.probes:
+            own = self._ladder.rung(told.widths)
+            rung, probing = own or probing, NOTHING
+            if rung > 0:
+                evidence = self._model.learn_counts(
+                    evidence, rung - 1, successes=told.agreeing, trials=told.inputs
+                )  # fmt: skip
+        return replace(
+            state,
+            evidence=evidence,
+            probing=probing,
+            heat=self._heat.after(
+                state.heat, picoseconds=observation.time_picoseconds, celsius=observation.die_celsius,
+                joules=sum(frame.energy_joules for frame in finished),
+            ),
+            rate=state.rate.after(observation, time_constant_seconds=RATE_SECONDS),
+            inputs=finished[-1].inputs if finished else state.inputs,
+        )  # fmt: skip
+
+    def _due(self, observation: Observation, state: IdsState) -> tuple[Probe | None, IdsState]:
+        """Return the probe that was wished for, if the frame that finished last can tell what it is for."""
+        if state.look == NOTHING or state.probing != NOTHING or not observation.finished:
+            return None, state
+        ran = self._ladder.rung(observation.finished[-1].widths)
+        if ran not in (0, state.look):
+            return None, state
+        other = self._ladder.assignments[state.look if ran == 0 else 0]
+        return Probe(widths=other), replace(state, probing=state.look, look=NOTHING)
+
+    def _safe(self, observation: Observation, state: IdsState) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+        """Return the rungs that may be taken, and the limits that none of them keeps."""
+        ladder, options, limits = self._ladder, self._options, []
+        clock = ladder.clock(min(observation.frequency_hertz, observation.throttle_cap_hertz))
+        seconds = ladder.seconds[:, clock]
+        if self._device.trip_celsius:
+            watts = np.minimum(state.rate.per_second or 0.0, 1.0 / seconds) * ladder.joules
+            forecast = self._heat.forecast(state.heat, seconds=options.horizon_seconds, watts=watts)
+            highest = self._device.trip_celsius[0] - options.below_trip_kelvin
+            limits.append(Limit(name="temperature", forecast=forecast, limit=highest, risk=options.risk))
+        own = observation.frame_deadline_picoseconds
+        deadlines = np.array([*(() if own is None else (own,)), *observation.queued_deadlines_picoseconds], np.float64)
+        if len(deadlines):
+            left = (deadlines - observation.time_picoseconds) / PICOSECONDS_PER_SECOND
+            each = float((left / np.arange(1, len(left) + 1)).min())
+            forecast = Forecast.gaussian(seconds, TIME_DEVIATION * seconds)
+            limits.append(Limit(name="deadline", forecast=forecast, limit=each, risk=options.risk))
+        verdict = shield(limits, len(ladder))
+        return verdict.allowed, verdict.unkept
+
+    def _chosen(self, state: IdsState, safe: NDArray[np.intp], generator: np.random.Generator) -> tuple[int, int]:
+        """Return a rung, and what to look at."""
+        if len(safe) == 1:
+            return int(safe[0]), NOTHING
+        agreement = np.ones((self._options.draws, len(self._ladder)))
+        agreement[:, 1:] = self._model.draw(state.evidence, self._options.draws, generator)
+        accuracies = self._ladder.accuracies[0] * agreement
+        values = accuracies[:, safe] - self._prices[safe]
+        targets = satisficing_actions(values, preference=self._prices[safe], tolerance=self._options.tolerance)
+        shortfalls, variances = np.full(len(self._ladder), np.inf), np.zeros(len(self._ladder))
+        shortfalls[safe], variances[safe] = expected_shortfalls(values, targets), explained_variances(values, targets)
+        means = agreement.mean(axis=0)
+        noises = self._ladder.accuracies[0] ** 2 * means * (1.0 - means) / state.inputs
+        gains = np.where(self._looks == NOTHING, 0.0, noisy_gains(variances, noises)[self._looks])
+        possible = np.flatnonzero(np.isfinite(shortfalls[self._rungs]))
+        costs = (shortfalls[self._rungs] + self._look_prices)[possible]
+        option = possible[int(minimise_ratio(costs, gains[possible]).draw(generator))]
+        return int(self._rungs[option]), int(self._looks[option])
