@@ -161,9 +161,11 @@ class GraphLayer(nn.Module):
             inputs, outputs, widths=self.form.widths, classes=self.form.degree_classes, quantizer=self.form.quantizer
         )
 
-    def aggregation_of(self, width: int, *, heads: int = 1, stores_messages: bool = False) -> Aggregation:
+    def aggregation_of(
+        self, width: int, *, heads: int = 1, stores_messages: bool = False, score_operations: int = 0
+    ) -> Aggregation:
         """Return an aggregation of this form."""
         return Aggregation(
-            width, heads=heads, stores_messages=stores_messages, widths=self.form.widths,
-            classes=self.form.degree_classes, quantizer=self.form.quantizer,
+            width, heads=heads, stores_messages=stores_messages, score_operations=score_operations,
+            widths=self.form.widths, classes=self.form.degree_classes, quantizer=self.form.quantizer,
         )  # fmt: skip

@@ -127,17 +127,18 @@ class Aggregation(GraphProduct):
         classes: Degree classes.
         quantizer: Name of the quantiser of both.
         stores_messages: Whether messages are the features that lie in memory, not the result of a combination.
+        score_operations: Element operations per edge that its coefficients take; 0 where the degrees say them.
     """
 
     kind = "aggregation"
 
     def __init__(
         self, width: int, *, heads: int = 1, widths: Sequence[int], classes: int, quantizer: str,
-        stores_messages: bool = False,
+        stores_messages: bool = False, score_operations: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(width * heads, width * heads, classes)
         self.stores = ("weight", "activation") if stores_messages else ("weight",)
-        self.heads = heads
+        self.heads, self.score_operations = heads, score_operations
         self.activation_quantizer = node_quantizer(quantizer, widths, classes)
         self.coefficient_quantizer = node_quantizer(quantizer, widths, classes)
 

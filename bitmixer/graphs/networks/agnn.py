@@ -33,7 +33,8 @@ class PropagationLayer(GraphLayer):
 
     def __init__(self, form: GraphNetworkForm, width: int, *, learns_beta: bool) -> None:
         super().__init__(form)
-        self.aggregation = self.aggregation_of(width, stores_messages=True)
+        per_edge = width + 3  # a product of directions, a softmax
+        self.aggregation = self.aggregation_of(width, stores_messages=True, score_operations=per_edge)
         self.beta = nn.Parameter(torch.ones(()), requires_grad=learns_beta)
 
     def forward(self, features: Tensor, topology: Topology) -> Tensor:

@@ -19,7 +19,7 @@ class GATLayer(GraphLayer):
     def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, heads: int, dropout: float) -> None:
         super().__init__(form)
         self.combination = self.combination_of(inputs, heads * outputs)
-        self.aggregation = self.aggregation_of(outputs, heads=heads)
+        self.aggregation = self.aggregation_of(outputs, heads=heads, score_operations=5 * heads)  # sum, slope, softmax
         self.score_source = nn.Parameter(torch.empty(heads, outputs))
         self.score_target = nn.Parameter(torch.empty(heads, outputs))
         nn.init.xavier_uniform_(self.score_source)
