@@ -31,11 +31,11 @@ class Judged:
 
 def train(
     network: GraphNetwork, topology: Topology, schedule: Schedule, *, seed: int,
-    before_step: Callable[[], None] = lambda: None,
+    before_step: Callable[[], None] = lambda: None, before_validation: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
     """Train in place, and keep the epoch with the least loss of validation nodes.
 
-    The network's assignment holds throughout, unless ``before_step`` changes it.
+    The network's assignment holds throughout, unless one of the two functions changes it.
 
     Args:
         network: The network.
@@ -43,6 +43,7 @@ def train(
         schedule: Rate, penalty and epochs.
         seed: Of dropout.
         before_step: Called before every step.
+        before_validation: Called before the loss of validation nodes is measured, after every step.
 
     Raises:
         TrainingError: The graph has no node to train by, or none to choose by, or the loss is not finite.
@@ -62,6 +63,7 @@ def train(
             raise TrainingError(f"the loss is not finite after {epoch} epochs: lower the learning rate")
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        before_validation()
         remaining = _loss(network, topology, graph.val_mask)
         if remaining < least:
             least, best = remaining, copy.deepcopy(network.state_dict())

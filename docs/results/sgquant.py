@@ -12,9 +12,14 @@ import json
 import math
 import platform
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import sgquant_choices
 
 HERE = Path(__file__).parent
 TWIN = HERE / "sgquant.json"
@@ -115,13 +120,9 @@ def _sizes(stored: Any) -> dict[str, float]:
 def page() -> None:
     """Write the page."""
     found = json.loads(TWIN.read_text(encoding="utf-8"))
-    PAGE.write_text(
-        "\n\n".join(
-            [_head(found), _float_part(found["pairs"]), _arms_part(found["pairs"]), _targets_part(found["pairs"])]
-        )
-        + "\n",
-        encoding="utf-8",
-    )
+    pairs = found["pairs"]
+    parts = [_head(found), _float_part(pairs), _arms_part(pairs), _targets_part(pairs), sgquant_choices.part()]
+    PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def _head(found: dict[str, Any]) -> str:

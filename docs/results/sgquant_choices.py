@@ -1,0 +1,180 @@
+"""What docs/results/sgquant.py also measures of GCN: strategies of bit selection, and one network for all widths.
+
+Usage, with BITMIXER_DATA set: python docs/results/sgquant_choices.py [--seeds 5]; then python docs/results/sgquant.py page
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+TWIN = HERE / "sgquant_choices.json"
+FIGURE = HERE.parent / "images" / "sgquant_selection.svg"
+COMMAND = "python docs/results/sgquant_choices.py"
+DATA = ("cora", "citeseer")
+STRATEGIES = ("learned", "optuna", "random")
+MEASUREMENTS, TOLERANCE = 120, 0.005
+WIDTHS = (8, 4, 2, 1)
+ABOUT_SELECTION = (
+    f"`{COMMAND}`. Every layer, operand and degree class apart (16 widths of 1 to 16 bits); rounded, not tuned; within "
+    f"{100 * TOLERANCE:.1f} points on validation nodes. Means over seeds; loss on test nodes, which nothing chose by."
+)
+ABOUT_SWITCHABLE = (
+    f"`{COMMAND}`. Test accuracy at one width of all features and coefficients: of one network trained for all widths, and "
+    "of networks fine-tuned for that width alone. Target: within one point."
+)
+
+
+def measure(seeds: int) -> None:
+    """Run every graph with every seed that the twin does not have."""
+    found: dict[str, Any] = json.loads(TWIN.read_text(encoding="utf-8")) if TWIN.is_file() else {"runs": {}}
+    found["command"] = COMMAND
+    for seed in range(seeds):
+        for data in DATA:
+            runs = found["runs"].setdefault(data, {})
+            if str(seed) not in runs:
+                runs[str(seed)] = _run(data, seed)
+                TWIN.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _run(data: str, seed: int) -> dict[str, Any]:
+    import torch
+
+    from bitmixer.data.planetoid import load_planetoid
+    from bitmixer.graphs.network import GraphNetworkForm
+    from bitmixer.graphs.networks import create_graph_network
+    from bitmixer.graphs.topology import Topology
+    from bitmixer.graphs.training import train
+
+    torch.set_num_threads(1)
+    graph = load_planetoid(data).row_normalized()
+    topology = Topology(graph)
+    torch.manual_seed(seed)
+    network = create_graph_network("gcn", GraphNetworkForm(features=graph.features, classes=graph.classes))
+    train(network, topology, network.schedule, seed=seed)
+    return {"switchable": _switchable(network, topology, seed), "selection": _selection(network, topology, seed)}
+
+
+def _selection(network: Any, topology: Any, seed: int) -> dict[str, Any]:
+    """Return, by strategy, the best saving after every measurement, and the test accuracy of the last."""
+    from bitmixer.graphs.selection import BitProblem, select_bits
+    from bitmixer.graphs.training import judge
+
+    real, row = judge(network, topology).test, {}
+    for strategy in STRATEGIES:
+        other = copy.deepcopy(network)
+        problem = BitProblem.of(other, topology, tolerance=TOLERANCE)
+        found = select_bits(problem, strategy, measurements=MEASUREMENTS, seed=seed)
+        assignment, difference = found.assignment(other), None
+        if assignment is not None:
+            other.calibrate(topology, [assignment])
+            other.assign(assignment)
+            difference = judge(other, topology).test - real
+        row[strategy] = {"progress": found.progress, "test_difference": difference}
+    return row
+
+
+def _switchable(network: Any, topology: Any, seed: int) -> dict[str, Any]:
+    """Return test accuracies of one network at every width, and of one tuned for each."""
+    from bitmixer.graphs.switchable import train_switchable, uniform_assignments
+    from bitmixer.graphs.training import fine_tune, judge
+
+    shared, row = copy.deepcopy(network), {}
+    train_switchable(shared, topology, WIDTHS, seed=seed)
+    for bits, assignment in zip(WIDTHS, uniform_assignments(network, WIDTHS), strict=True):
+        dedicated = copy.deepcopy(network)
+        fine_tune(dedicated, topology, assignment, seed=seed)
+        shared.assign(assignment)
+        row[str(bits)] = {"shared": judge(shared, topology).test, "dedicated": judge(dedicated, topology).test}
+    return row
+
+
+def part() -> str:
+    """Return this part of the page, and draw its figure."""
+    if not TWIN.is_file():
+        return "## Selection, and one network for all widths\n\nnot run"
+    runs = json.loads(TWIN.read_text(encoding="utf-8"))["runs"]
+    draw(runs)
+    return "\n\n".join([_selection_part(runs), _switchable_part(runs)])
+
+
+def _selection_part(runs: dict[str, Any]) -> str:
+    lines = [
+        f"## Selection of bits: GCN, {MEASUREMENTS} measurements",
+        "",
+        ABOUT_SELECTION,
+        "",
+        "| graph | seeds | strategy | saving | lowest, highest | test accuracy, points |",
+        "|---|--:|---|--:|--:|--:|",
+    ]
+    for data, by_seed in runs.items():
+        for strategy in STRATEGIES:
+            rows = [run["selection"][strategy] for run in by_seed.values()]
+            saved = [row["progress"][-1] for row in rows]
+            lost = [row["test_difference"] for row in rows if row["test_difference"] is not None]
+            stated = f"{100 * statistics.mean(lost):+.2f}" if lost else "none feasible"
+            lines.append(
+                f"| {data} | {len(rows)} | {strategy} | {statistics.mean(saved):.1f}x | {min(saved):.1f}x, {max(saved):.1f}x | {stated} |"
+            )
+    return "\n".join([*lines, "", f"![Best saving over measurements](../images/{FIGURE.name})"])
+
+
+def _switchable_part(runs: dict[str, Any]) -> str:
+    lines = [
+        "## One network for all widths: GCN",
+        "",
+        ABOUT_SWITCHABLE,
+        "",
+        "| graph | seeds | bits | one for all | dedicated | difference, points | held |",
+        "|---|--:|--:|--:|--:|--:|---|",
+    ]
+    for data, by_seed in runs.items():
+        for bits in map(str, WIDTHS):
+            shared, dedicated = (
+                [run["switchable"][bits][which] for run in by_seed.values()] for which in ("shared", "dedicated")
+            )
+            gap = statistics.mean(shared) - statistics.mean(dedicated)
+            held = "yes" if gap > -0.01 else f"no, by {100 * (-0.01 - gap):.2f}"
+            lines.append(
+                f"| {data} | {len(shared)} | {bits} | {100 * statistics.mean(shared):.2f} | "
+                f"{100 * statistics.mean(dedicated):.2f} | {100 * gap:+.2f} | {held} |"
+            )
+    return "\n".join(lines)
+
+
+def draw(runs: dict[str, Any]) -> None:
+    """Draw the best saving over measurements: means over seeds, and the range between them."""
+    import matplotlib as mpl
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "sgquant", "svg.fonttype": "path"}):
+        figure = Figure(figsize=(8, 3.4), layout="constrained")
+        for axes, (data, by_seed) in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True):
+            for colour, strategy in enumerate(STRATEGIES):
+                curves = np.array([run["selection"][strategy]["progress"] for run in by_seed.values()])
+                counts = np.arange(1, curves.shape[1] + 1)
+                axes.fill_between(counts, curves.min(axis=0), curves.max(axis=0), alpha=0.15, color=f"C{colour}", lw=0)
+                axes.plot(counts, curves.mean(axis=0), color=f"C{colour}", label=strategy)
+            axes.set_title(f"GCN, {data}", loc="left")
+            axes.set_xlabel("measurements")
+            axes.set_ylabel("memory saved, times")
+            axes.set_ylim(bottom=0)
+            axes.legend(frameon=False, loc="upper left")
+        figure.savefig(FIGURE, metadata={"Date": None})
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    measure(parser.parse_args().seeds)
+
+
+if __name__ == "__main__":
+    main()
