@@ -175,6 +175,7 @@ def draw(results: Results) -> None:
             left.barh(places, [100 * share for share in lost.values()], height=0.38, color=colours[name], label=name)
             left.set_yticks(range(len(lost)), list(lost), fontsize=7.5)
         left.set_ylim(left.get_ylim()[::-1])
+        left.locator_params(axis="x", nbins=4)
         left.set_xlabel("errors lost, %")
         if left.patches:
             left.legend(frameon=False, fontsize=7.5, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
@@ -201,7 +202,7 @@ def _lost(row: Results) -> float | None:
 
 
 def _share(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f} %"
+    return "" if share is None else f"{100 * share:.2g} %"
 
 
 def _number(value: float | None) -> str:
