@@ -23,6 +23,7 @@ from hwsim.controllers.bandit import (
 from hwsim.controllers.base import Controller
 from hwsim.controllers.confidence_gated import ConfidenceGated, ConfidenceGatedOptions
 from hwsim.controllers.deadline_greedy import DeadlineGreedy, DeadlineGreedyOptions
+from hwsim.controllers.emergency import Emergency, EmergencyOptions
 from hwsim.controllers.hysteresis import Hysteresis, HysteresisOptions
 from hwsim.controllers.ids import Ids, IdsOptions
 from hwsim.controllers.mpc import Mpc, MpcOptions
@@ -46,6 +47,7 @@ class Registered(NamedTuple):
 CONTROLLERS = {
     "static": Registered(Static, StaticOptions, "one width, or one per layer, for the whole run"),
     "hysteresis": Registered(Hysteresis, HysteresisOptions, "fewer bits when hot or behind, more when cool and idle"),
+    "emergency": Registered(Emergency, EmergencyOptions, "the fewest bits while the battery is low, else the most"),
     "pid": Registered(Pid, PidOptions, "a PID controller on the die's temperature moves along the ladder of bits"),
     "step_wise": Registered(
         StepWiseRule, StepWiseOptions, "Linux' thermal governor step_wise, on bits, then the clock"
