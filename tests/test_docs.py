@@ -23,7 +23,15 @@ from bitmixer.networks import find_checkpoint
 from bitmixer.networks.checkpoint import NetworkForm, original_of, save_checkpoint, twin_of
 from bitmixer.search.command import SearchRequest, run_search
 from bitmixer.training.float8_settings import Float8, LossScaling, Rounding
-from bitmixer.training.recipe import Augmentation, BitSparsity, ContinuousSparsity, Distillation, Recipe, Stage
+from bitmixer.training.recipe import (
+    Augmentation,
+    BitSparsity,
+    ColumnSparsity,
+    ContinuousSparsity,
+    Distillation,
+    Recipe,
+    Stage,
+)
 from hwsim import pipeline
 from hwsim.config.arrivals import Arrivals, Bursts, ModulatingState
 from hwsim.config.faults import Fault
@@ -239,6 +247,7 @@ def test_every_key_of_a_recipe_is_explained() -> None:
         Augmentation,
         BitSparsity,
         ContinuousSparsity,
+        ColumnSparsity,
         Float8,
         Rounding,
         LossScaling,

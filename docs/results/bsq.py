@@ -188,6 +188,11 @@ def _arms_part(found: dict[str, Any]) -> str:
     ]  # fmt: skip
     if not found["search"]:
         lines.append("| greedy and exact search on the meta-network |" + f" {NOT_RUN} |" * 7)
+    if not found["search"] or None in found["arms"].values():
+        lines += ["", (
+            "What is not run is run by `python docs/results/bsq.py measure`; the search needs the meta-network, which "
+            "`python docs/results/bit_mixer.py measure` trains into the same folder."
+        )]  # fmt: skip
     return "\n".join(lines)
 
 
