@@ -29,7 +29,7 @@ def main(folders: list[str]) -> None:
         plan, settings = load_floorplan(folder / "chip.flp"), load_configuration(folder / "hotspot.config")
         setup = min(repeat(partial(modes, plan, settings), number=1, repeat=5))
         network = thermal_network(plan, settings)
-        trace = load_power_trace(folder / "power.ptrace", plan.names)
+        trace = load_power_trace(folder / "power.ptrace", plan.blocks)
         watts = np.zeros((len(trace), len(network.nodes)))
         watts[:, : len(plan.blocks)] = trace
         rise, interval = np.zeros(len(network.nodes)), settings.sampling_intvl
