@@ -26,8 +26,8 @@ FIRST_FILE = "layers.parquet"
 """Written before all others, so it tells a run's folder from a folder of the user's own files."""
 RECORD_FILES = (
     "summary.json", "manifest.json", "layers.csv", "graph.json", "profile.yaml", "scenario.yaml",
-    "frames.parquet", "telemetry.parquet", "decisions.parquet", "timeline.pftrace",
-    FIRST_FILE,
+    "frames.parquet", "telemetry.parquet", "decisions.parquet", "observations.parquet",
+    "timeline.pftrace", FIRST_FILE,
 )  # fmt: skip
 
 

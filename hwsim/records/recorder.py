@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from bitmixer.graph import LayerGraph
 from hwsim.cost import CostTable
 from hwsim.drift import Drift
+from hwsim.records.observations import ObservationTable
 from hwsim.records.schema import DECISIONS, FRAMES, LAYERS, SPILL, telemetry_schema
 from hwsim.simulation.events import (
+    ControllerAsked,
     DecisionTaken,
     FrameEnded,
     LayerExecuted,
@@ -106,6 +108,7 @@ class Recorder(Observer):
         )  # fmt: skip
         self._assignments: dict[tuple[Widths, ...], tuple[Widths, ...]] = {}
         self._began: dict[int, dict[int, int]] = {}
+        self._observations = ObservationTable(folder, tuple(each.name for each in streams))
         self._writer = pq.ParquetWriter(folder / "layers.parquet", LAYERS)
         self.frames: list[FrameEnded] = []
         self.steps: list[FrameEnded] = []
@@ -129,6 +132,10 @@ class Recorder(Observer):
         """Keep a decision."""
         self._decisions.append(event)
 
+    def controller_asked(self, event: ControllerAsked) -> None:
+        """Keep what a controller saw and answered."""
+        self._observations.add(event)
+
     def telemetry_sampled(self, event: TelemetrySampled) -> None:
         """Keep a row of telemetry."""
         self._telemetry.append(event._replace(wanted=tuple(map(self._known, event.wanted))))
@@ -138,6 +145,7 @@ class Recorder(Observer):
         if self._layers:
             self._flush()
         self._writer.close()
+        self._observations.close()
         pq.write_table(self._decision_table(), self._folder / "decisions.parquet")
         pq.write_table(self._telemetry_table(), self._folder / "telemetry.parquet")
 

@@ -11,8 +11,12 @@ NO_TIME = -1
 """Stands for a time that never came (a dropped frame has no start)."""
 MOVING = SPILL, RESTORE = ("spill", "restore")
 """Purposes of rows in which no layer runs: tensors of a preempted frame are moved."""
-MAY_BE_NULL = ("die_reading_celsius", "throttle_reading_celsius", "power_reading_watts", "battery_reading")
-"""Columns of readings that a failed sensor may not give."""
+MAY_BE_NULL = (
+    "die_reading_celsius", "throttle_reading_celsius", "power_reading_watts", "battery_reading",
+    "die_celsius", "die_age_picoseconds", "free_bandwidth_share", "state_of_charge", "power_watts", "seen_frame",
+    "frame_deadline_picoseconds", "decision",
+)  # fmt: skip
+"""Columns of readings that a failed sensor may not give, and of what a controller may not see."""
 
 
 def _table(*columns: tuple[str, pa.DataType, str, str]) -> pa.Schema:
@@ -97,6 +101,34 @@ DECISIONS = _table(
     ("reason", pa.string(), "", "why, in the controller's words"),
 )
 
+
+FINISHED = pa.struct([
+    ("frame", pa.int64()), ("widths", pa.string()), ("inputs", pa.int32()), ("on_time", pa.bool_()),
+    ("latency_picoseconds", pa.int64()), ("energy_joules", pa.float64()),
+])  # fmt: skip
+PROBED = pa.struct([("frame", pa.int64()), ("widths", pa.string()), ("inputs", pa.int32()), ("agreeing", pa.int32())])
+OBSERVATIONS = _table(
+    ("stream", pa.string(), "", "name of the stream whose controller was asked"),
+    ("time_picoseconds", pa.int64(), "ps", "when"),
+    ("wake", pa.string(), "", "why: tick, frame, layer or finish; start: it was started, and saw nothing"),
+    ("failed", pa.bool_(), "", "whether it failed; the decision is then what took its place"),
+    ("decision", pa.string(), "", "JSON of its answer; null: nothing changes"),
+    ("die_celsius", pa.float64(), "degC", "the sensor's last reading; null while it gives none"),
+    ("die_age_picoseconds", pa.int64(), "ps", "its age; null if there never was one"),
+    ("frequency_hertz", pa.int64(), "Hz", "clock of the array"),
+    ("throttle_cap_hertz", pa.int64(), "Hz", "highest clock that the device allowed"),
+    ("queued_deadlines_picoseconds", pa.list_(pa.int64()), "ps", "deadlines of the waiting frames"),
+    ("seen_frame", pa.int64(), "", "frame that had begun; null if none"),
+    ("frame_deadline_picoseconds", pa.int64(), "ps", "its deadline"),
+    ("first_uncommitted", pa.int32(), "", "position of its first site that could still change"),
+    ("wanted", pa.string(), "bit", "JSON: [weight, activation] of every site, as wanted until then"),
+    ("confidences", pa.list_(pa.float64()), "", "mean top probabilities of frames finished since the row before"),
+    ("free_bandwidth_share", pa.float64(), "", "as the device's counter told"),
+    ("state_of_charge", pa.float64(), "", "as the battery's gauge told"),
+    ("power_watts", pa.float64(), "W", "as the power's sensor told"),
+    ("finished", pa.list_(FINISHED), "", "frames that ran to their end since the row before"),
+    ("probes", pa.list_(PROBED), "", "probes that were completed since then"),
+)
 
 QUEUED, WANTED = OF_STREAMS = ("queued_frames", "wanted_weight_bits")
 """Columns of telemetry that are told by stream, too, where there are several: ``queued_frames_camera``."""

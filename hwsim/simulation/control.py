@@ -17,7 +17,7 @@ from hwsim.plant.plant import Plant
 from hwsim.plant.power import dynamic_energy_scale
 from hwsim.plant.sensors import SensorChannel
 from hwsim.simulation.clock import Clock
-from hwsim.simulation.events import Announcer, DecisionTaken, Widths
+from hwsim.simulation.events import Announcer, ControllerAsked, DecisionTaken, Widths
 from hwsim.simulation.lane import Lane
 from hwsim.simulation.probing import Probing
 
@@ -106,7 +106,9 @@ class ControlLoop:
         try:
             first, self._state = self._controller.init(device_view(self._device), self._network)
         except ControllerError as error:
-            first = self._fall_back(error)
+            first = self._fall_back(error, None)
+        else:
+            self._tell_answer(None, first)
         now = int(self._environment.now)
         self._lane.wanted = [first.widths[layer.name] for layer in self._network.graph.layers]
         if first.frequency_hertz is not None:
@@ -159,7 +161,9 @@ class ControlLoop:
                 observation, self._state, self._generator, self._network.graph
             )
         except ControllerError as error:
-            decision = self._fall_back(error)
+            decision = self._fall_back(error, observation)
+        else:
+            self._tell_answer(observation, decision)
         self.asked += 1
         self._plant.record_energy(self._device.decision.column, self._device.decision.energy_joules)
         if decision is not None:
@@ -168,12 +172,13 @@ class ControlLoop:
             effect.callbacks.append(lambda _: self._carry_out(decision, now, starts))
         return decision
 
-    def _fall_back(self, error: ControllerError) -> Decision:
+    def _fall_back(self, error: ControllerError, observation: Observation | None) -> Decision:
         """Return the safe widths, which hold until the device starts anew.
 
         Raises:
             ControllerError: There are none.
         """
+        self._tell_answer(observation, self._safe, failed=True)
         if self._safe is None:
             raise error
         self._failed = True
@@ -192,6 +197,11 @@ class ControlLoop:
         self._announce(decision, asked_picoseconds, before)
         if decision.probe is not None:
             self._probing.start(decision.probe)
+
+    def _tell_answer(self, observation: Observation | None, decision: Decision | None, *, failed: bool = False) -> None:
+        event = ControllerAsked(int(self._environment.now), observation, decision, failed, self._lane.number)
+        for tell in self._announcer.controller_asked:
+            tell(event)
 
     def _announce(self, decision: Decision, asked_picoseconds: int, before: tuple[Widths, ...]) -> None:
         lane = self._lane

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from hwsim.controllers.base import Decision, Observation
+
 Widths = tuple[int, int]
 """(weight bits, activation bits) of one site."""
 
@@ -89,6 +91,19 @@ class DecisionTaken(NamedTuple):
     stream: int = 0
 
 
+class ControllerAsked(NamedTuple):
+    """A controller was asked and answered, or failed; without an observation it was started.
+
+    Of a failure, ``decision`` is what took its place, if anything did.
+    """
+
+    time_picoseconds: int
+    observation: Observation | None
+    decision: Decision | None
+    failed: bool
+    stream: int = 0
+
+
 class BatterySampled(NamedTuple):
     """A look at the battery; means are over the time since the one before."""
 
@@ -158,6 +173,9 @@ class Observer:
     def decision_taken(self, event: DecisionTaken) -> None:
         """Handle a decision that took effect."""
 
+    def controller_asked(self, event: ControllerAsked) -> None:
+        """Handle a question to a controller, with its answer."""
+
     def telemetry_sampled(self, event: TelemetrySampled) -> None:
         """Handle a row of telemetry."""
 
@@ -195,6 +213,7 @@ class Announcer:
         self.frame_ended = _listeners(observers, "frame_ended")
         self.step_ended = _listeners(observers, "step_ended")
         self.decision_taken = _listeners(observers, "decision_taken")
+        self.controller_asked = _listeners(observers, "controller_asked")
         self.telemetry_sampled = _listeners(observers, "telemetry_sampled")
 
 
