@@ -2,7 +2,8 @@
 
 A frame is worth the share of its answers that are right if it is on time, nothing otherwise, less a weight on its
 energy in parts of that at the most bits: what rules that learn are told (``RewardOptions``), but with true labels. It
-is compared with what each rung of the ladder of uniform widths would have answered on the very same inputs.
+is compared with what each rung of a ladder (all uniform widths unless told otherwise) would have answered on the very
+same inputs.
 
 - ``best_rung``: one rung for the whole run, chosen in hindsight.
 - ``informed``: for each data set that the stream had, the rung that is worth most on average: who knows the world's
@@ -35,6 +36,8 @@ from hwsim.records.streams import StreamTables, streams_of
 from hwsim.simulation.control import device_view
 
 FloatArray = NDArray[np.float64]
+UNIFORM = LadderOptions()
+"""All uniform widths of the network."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,12 +103,13 @@ class Worths:
         return float(found.fun) / len(self.rungs)
 
 
-def worths(folder: Path, *, energy_weight: float = 0.02) -> list[Worths]:
+def worths(folder: Path, *, energy_weight: float = 0.02, ladder: LadderOptions = UNIFORM) -> list[Worths]:
     """Return what the frames of each stream of a run were worth.
 
     Args:
         folder: A run folder, with outputs.
         energy_weight: What all energy of a frame at the most bits is worth, in parts of a right answer.
+        ladder: What could have been chosen.
 
     Raises:
         RecordsError: The run has no outputs or no frames.
@@ -115,15 +119,17 @@ def worths(folder: Path, *, energy_weight: float = 0.02) -> list[Worths]:
     if run.summary["accuracy"] is None:
         raise RecordsError(f"{folder}: the run has no outputs (outputs: none), so nothing is known to be right")
     planned = plan(str(folder / "scenario.yaml"), controller="static")
-    return [_stream_worths(run, stream, planned, at, energy_weight) for at, stream in enumerate(streams_of(run))]
+    return [
+        _stream_worths(run, stream, planned, at, energy_weight, ladder) for at, stream in enumerate(streams_of(run))
+    ]
 
 
-def _stream_worths(run: RunFolder, stream: StreamTables, planned: Plan, at: int, energy_weight: float) -> Worths:
+def _stream_worths(
+    run: RunFolder, stream: StreamTables, planned: Plan, at: int, energy_weight: float, choices: LadderOptions
+) -> Worths:
     costs = planned.streams[at].costs
     checkpoint = find_checkpoint(stream.manifest["network_path"])
-    ladder = build_ladder(
-        LadderOptions(), device_view(planned.device), NetworkView(graph=checkpoint.graph, costs=costs)
-    )
+    ladder = build_ladder(choices, device_view(planned.device), NetworkView(graph=checkpoint.graph, costs=costs))
     columns = ["status", "data", "arrival_picoseconds", "input_indices", "predictions", "labels", "energy_joules"]
     rows = stream.table("frames", columns).to_pylist()
     if not rows:

@@ -364,3 +364,11 @@ def test_the_page_of_learning_says_what_its_twin_holds(tmp_path: Path, monkeypat
     results.page(json.loads(results.TWIN.read_text(encoding="utf-8")))
     for name, folder in (("field_adaptation.md", "results"), ("field_adaptation.svg", "images")):
         assert (tmp_path / name).read_text(encoding="utf-8") == (DOCS / folder / name).read_text(encoding="utf-8")
+
+
+def test_the_page_of_controllers_says_what_its_twin_holds(tmp_path: Path) -> None:
+    twin = json.loads((DOCS / "results" / "controllers.json").read_text(encoding="utf-8"))
+    page = script("results/controllers_page.py")
+    page.draw(twin["drifting_light"], tmp_path / "regret.svg")
+    assert (tmp_path / "regret.svg").read_bytes() == (DOCS / "images" / "controllers_regret.svg").read_bytes()
+    assert page.written(twin) == (DOCS / "results" / "controllers.md").read_text(encoding="utf-8")

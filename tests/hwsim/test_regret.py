@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwsim import pipeline
+from hwsim.controllers.actions import LadderOptions
 from hwsim.errors import RecordsError
 from hwsim.regret import Worths, worths
 
@@ -70,3 +71,11 @@ def test_without_outputs_nothing_is_known(bursty: str, tmp_path: Path) -> None:
     pipeline.run(pipeline.plan(bursty, sets=["outputs=none"]), tmp_path / "run", figures=False)
     with pytest.raises(RecordsError, match="has no outputs"):
         worths(tmp_path / "run")
+
+
+def test_the_ladder_that_could_have_been_chosen_may_have_mixed_rungs(bursty: str, tmp_path: Path) -> None:
+    pipeline.run(pipeline.plan(bursty, controller="static", sets=["outputs=lazy"]), tmp_path / "run", figures=False)
+    (found,) = worths(tmp_path / "run", energy_weight=0.1, ladder=LadderOptions(rungs=(8, 2), steps=2))
+    assert found.rungs.shape[1] == 4
+    ran = found.realised > 0
+    np.testing.assert_allclose(found.realised[ran], found.rungs[ran, 0], atol=0.02)

@@ -1,0 +1,207 @@
+"""The page docs/results/controllers.md, in words, and its figure: controllers.py writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WEATHERS = ("clear", "fog", "noise")
+RUNGS = ("8 bit", "step 1", "step 2", "2 bit")
+CHANGES_SECONDS = (30, 60, 90)
+SEEDS_WANTED = 30
+SHOWN = (
+    ("regret", "regret", 1, "{:.1f}"),
+    ("less_baseline", "less that of linucb_probe, same seeds", 1, "{:+.1f}"),
+    ("accuracy", "right (%)", 100, "{:.1f}"),
+    ("energy_joules", "energy (J)", 1, "{:.0f}"),
+    ("mean_weight_bits", "mean bits", 1, "{:.2f}"),
+    ("probes", "probes", 1, "{:.0f}"),
+)
+THERMAL = (
+    ("deadline_miss_rate", "missed (%)", 100, 2),
+    ("accuracy", "right, of completed (%)", 100, 2),
+    ("correct_on_time_rate", "right and on time (%)", 100, 2),
+    ("energy_per_input_joules", "mJ per input", 1000, 2),
+    ("peak_die_temperature_celsius", "hottest (degC)", 1, 1),
+    ("throttled_seconds", "throttled (s)", 1, 0),
+    ("mean_weight_bits", "mean bits", 1, 2),
+)
+
+
+def written(found: dict[str, Any]) -> str:
+    """Return the page."""
+    drifting, thermal = found["drifting_light"], found["thermal_throttle"]
+    parts = [
+        _head(found),
+        _drifting(drifting),
+        _verdict(drifting["arms"]),
+        _thermal(thermal),
+        _targets(thermal["arms"]),
+        OPEN,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+OPEN = """## Not run
+
+The other scenarios, with all rules; clock-only throttling at 8 bits and the best searched mixed assignment beside the rules; a device
+that is off from its profile. What frames gain by switching in mid-frame is in [thermal_throttle.md](thermal_throttle.md) for `hysteresis`."""
+
+
+def _head(found: dict[str, Any]) -> str:
+    return (
+        "# Controllers, compared\n\nWritten by `controllers.py` from its twin `controllers.json`; nothing is typed by hand. "
+        f"Machine: {found['machine']}; {found['time']}. Intervals are 95 % (bootstrap over seeds). Rules and what they look at: "
+        "[controllers.md](../controllers.md)."
+    )
+
+
+def _drifting(found: dict[str, Any]) -> str:
+    rungs = "\n".join(
+        f"| {weather} | " + " | ".join(f"{worth:.3f}" for worth in worths) + " |"
+        for weather, worths in zip(WEATHERS, found["rungs_by_data"], strict=True)
+    )
+    rows = "\n".join(_row(arm, figures) for arm, figures in _by_regret(found["arms"]))
+    not_run = f" Not run: {', '.join(found['not_run'])}." if found["not_run"] else ""
+    return f"""## Accuracy must be learned: `drifting_light`
+
+Clear, foggy, noisy, clear again, half a minute each; a rule is told the accuracies on clear inputs and nothing more. A frame is worth the share
+of right answers if it is on time, less 0.05 of its energy (probes included) in parts of a frame's at 8 bits. What each rung of the
+ladder is worth, true labels, on the inputs of the first seed:
+
+| | {" | ".join(RUNGS)} |
+|---|{"--:|" * len(RUNGS)}
+{rungs}
+
+Regret is summed over the run's frames against the best rung of each weather, known beforehand (`hwsim.regret`, `informed`). It is in frames'
+worth. Nothing is hot or late here, so that bound can be reached but for probes and what switching costs.
+
+| | {" | ".join(title for _, title, _, _ in SHOWN)} | seeds |
+|---|{"--:|" * (len(SHOWN) + 1)}
+{rows}
+
+`{found["command"]}`{not_run} Options are the rules' defaults unless the row says otherwise; both rules that probe forget at the same rate, 0.998 per
+frame, unless it says 0.99.
+
+![Regret over time, and probes around the changes](../images/controllers_regret.svg)"""
+
+
+def _by_regret(arms: dict[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(arms.items(), key=lambda item: item[1]["regret"]["mean"])
+
+
+def _row(arm: str, figures: dict[str, Any]) -> str:
+    cells = [_cell(figures[name], scale, form) for name, _, scale, form in SHOWN]
+    return f"| {arm} | " + " | ".join(cells) + f" | {len(figures['seeds'])} |"
+
+
+def _cell(interval: dict[str, float] | None, scale: float, form: str) -> str:
+    if interval is None:
+        return ""
+    mean, low, high = (form.format(scale * interval[key]) for key in ("mean", "low", "high"))
+    return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def _verdict(arms: dict[str, Any]) -> str:
+    """Say whether the information-directed rule has the lowest regret, with intervals apart."""
+    if not {"ids", "linucb_probe"} <= arms.keys():
+        return "**Target**: `ids` has the lowest regret. Not run."
+    ids, strong = arms["ids"], arms["linucb_probe"]
+    lowest = _by_regret(arms)[0][0]
+    apart = ids["regret"]["high"] < strong["regret"]["low"]
+    seeds = min(len(ids["seeds"]), len(strong["seeds"]))
+    held = lowest == "ids" and apart and seeds >= SEEDS_WANTED
+    difference = _cell(ids["less_baseline"], 1, "{:+.1f}")
+    return (
+        f"**Target**: `ids` has the lowest regret of all, over {SEEDS_WANTED} seeds or more, with intervals that do not overlap. "
+        f"**{'Held' if held else 'Missed'}**: the lowest is that of `{lowest}`; `ids` less `linucb_probe` is {difference} on the same seeds, "
+        f"their intervals {'do not overlap' if apart else 'overlap'}, over {seeds} seeds."
+    )
+
+
+def _thermal(found: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| `{arm}` | "
+        + " | ".join(f"{scale * figures[name]:.{digits}f}" for name, _, scale, digits in THERMAL)
+        + f" | {len(figures['seeds'])} |"
+        for arm, figures in found["arms"].items()
+    )
+    table = f"""| | {" | ".join(title for _, title, _, _ in THERMAL)} | seeds |
+|---|{"--:|" * (len(THERMAL) + 1)}
+{rows}
+
+"""
+    return f"""## Heat: `thermal_throttle`
+
+{table if rows else ""}`{found["command"]}`
+
+Not run: {", ".join(f"`{arm}`" for arm in found["not_run"]) or "none"}. Uniform widths and `hysteresis` over five seeds, with intervals, and over
+the range of what is assumed of the device: [thermal_throttle.md](thermal_throttle.md)."""
+
+
+def _targets(arms: dict[str, Any]) -> str:
+    statics = {arm: each for arm, each in arms.items() if arm.startswith("static")}
+    adaptive = {arm: each for arm, each in arms.items() if arm not in statics}
+    if "static" not in statics or not adaptive:
+        return "**Targets** of this scenario: not run."
+    name, best = max(adaptive.items(), key=lambda item: item[1]["correct_on_time_rate"])
+    eight, few = statics["static"], [each for arm, each in statics.items() if arm != "static"]
+    fewer = eight["deadline_miss_rate"] >= 10 * best["deadline_miss_rate"]
+    lost = 100 * (eight["accuracy"] - best["accuracy"])
+    keys = ("deadline_miss_rate", "energy_per_input_joules")
+    as_good = [
+        each for each in few if all(each[key] <= best[key] for key in keys) and each["accuracy"] >= best["accuracy"]
+    ]
+    rival = max(few, key=lambda each: each["accuracy"], default=None)
+    lines = [
+        (
+            f"- At least ten times fewer missed deadlines than static 8 bits at a loss of one point of accuracy or less: "
+            f"**{_held(fewer and lost <= 1.0)}** by `{name}`, the rule with most right and on time ({100 * eight['deadline_miss_rate']:.1f} % "
+            f"against {100 * best['deadline_miss_rate']:.2f} %; {lost:+.2f} points lost)."
+        )
+    ]
+    if rival is not None:
+        lines += [
+            (
+                "- No uniform width is at least as good as it in misses, energy and accuracy (searched mixed ones: not run): "
+                f"**{_held(not as_good)}**."
+            ),
+            (
+                f"- At equal misses it is more accurate than the best uniform width: **{_held(best['accuracy'] > rival['accuracy'])}** "
+                f"({100 * best['accuracy']:.2f} % against {100 * rival['accuracy']:.2f} %)."
+            ),
+        ]
+    return "\n".join(["**Targets**, on these runs:\n", *lines])
+
+
+def _held(whether: bool) -> str:
+    return "held" if whether else "missed"
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Draw regret over time, and probes per second of the two rules that make some."""
+    from hwsim.report.style import SERIES, save, styled, titled_figure
+
+    with styled():
+        drawn = titled_figure(
+            "Regret where accuracy must be learned",
+            "drifting_light: the inputs change at the grey lines",
+            height_inches=5.2,
+        )
+        above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 1), gridspec_kw={"top": 0.86})
+        for colour, (arm, figures) in zip((*SERIES, "#888888"), _by_regret(found["arms"]), strict=False):
+            regret = figures["regret_by_second"]
+            above.plot(range(1, len(regret) + 1), regret, color=colour, label=arm)
+            if figures["probes"]["mean"] > 0:
+                probes = np.convolve(figures["probes_by_second"], np.ones(3) / 3, mode="same")
+                below.plot(range(1, len(probes) + 1), probes, color=colour)
+        for axes in (above, below):
+            for change in CHANGES_SECONDS:
+                axes.axvline(change, color="#cccccc", linewidth=0.8, zorder=0)
+        above.set_ylabel("regret (frames' worth)")
+        below.set_ylabel("probes per second")
+        below.set_xlabel("time (s)")
+        above.legend(frameon=False, fontsize=8)
+        save(drawn, path)
