@@ -20,6 +20,7 @@ from bitmixer.training.recipe import Recipe, find_recipe, load_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import bcnn_switching
 from training_arms import changed, stage, trained
 
 HERE = Path(__file__).parent
@@ -51,7 +52,9 @@ def _changes(base: Recipe) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def collect(runs: Path, *, train: bool) -> None:
     """Write the twin; what is not trained is ``None`` unless it is to be trained now."""
-    results: dict[str, Any] = {"machine": _machine(), "arms": dict.fromkeys(arms())}
+    results: dict[str, Any] = {
+        "machine": _machine(), "arms": dict.fromkeys(arms()), "switching": bcnn_switching.measured(),
+    }  # fmt: skip
     for name, recipe in arms().items():
         folder = runs / recipe.name
         if train or (folder / "checkpoint.json").is_file():
@@ -108,7 +111,8 @@ def _accuracy(network: Any, data: str) -> float:
 def page() -> None:
     """Write the page."""
     found = json.loads(TWIN.read_text(encoding="utf-8"))
-    PAGE.write_text("\n\n".join([_head(found), _arms_part(found["arms"]), _targets_part(found["arms"])]) + "\n")
+    parts = [_head(found), _arms_part(found["arms"]), _targets_part(found["arms"])]
+    PAGE.write_text("\n\n".join([*parts, bcnn_switching.part(found["switching"])]) + "\n")
 
 
 def _head(found: dict[str, Any]) -> str:
