@@ -387,6 +387,19 @@ def schema(
 
 
 @app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Write report.html, figures and timeline.pftrace anew from the records of a run."""
+    from hwsim.records.store import RunFolder
+    from hwsim.report.page import write_page
+    from hwsim.report.run_figures import write_run_figures
+    from hwsim.report.timeline import write_timeline
+
+    run = RunFolder(folder)
+    for path in (*write_run_figures(run), write_timeline(run), write_page(run)):
+        print(path)
+
+
+@app.command()
 def digest(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Print a hash of a run's records, floats to 12 digits, to compare runs across machines."""
     from hwsim.records.store import digest as digest_run

@@ -50,7 +50,7 @@ def run(
 ) -> dict[str, Any]:
     """Simulate, compute the outputs, write the records into ``folder`` and return the summary.
 
-    ``figures`` asks for what people look at: figures and timeline.
+    ``figures`` asks for what people look at: figures, timeline and page.
 
     Interrupted, it keeps the frames that were finished and says so in the summary (``interrupted``); so it does where
     a law is broken or a controller fails, before the error goes on (``failed``).
@@ -109,6 +109,7 @@ def run(
     if failure is not None:
         raise failure
     if figures and not interrupted:
+        from hwsim.report.page import write_page
         from hwsim.report.run_figures import write_run_figures
         from hwsim.report.timeline import write_timeline
 
@@ -116,6 +117,8 @@ def run(
         write_run_figures(records)
         progress("timeline", 0.5)
         write_timeline(records)
+        progress("page", 0.8)
+        write_page(records)
     return summary
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from bitmixer.bitwidths import MAX_BITS
 from bitmixer.graph import LayerGraph
 from hwsim.layer_statistics import site_positions
 from hwsim.records.store import RunTables, numbers
@@ -81,6 +82,30 @@ def realised_weight_bits(run: RunTables, graph: LayerGraph) -> tuple[NDArray[Any
     weighted = np.bincount(group, weights=macs * numbers(layers.column("weight_bits")), minlength=len(frames))
     mean = weighted / np.bincount(group, weights=macs, minlength=len(frames))
     return numbers(layers.column("start_picoseconds"))[first], mean
+
+
+def dominant_widths(
+    graph: LayerGraph, layers: pa.Table, column: NDArray[Any], columns: int, busy: NDArray[Any]
+) -> NDArray[np.int64]:
+    """Return (layers, columns): the weight bits with the most time in each cell; 0 where nothing ran.
+
+    Args:
+        graph: The network.
+        layers: Rows of layers, with columns layer and weight_bits.
+        column: Column that each row falls into.
+        columns: How many there are.
+        busy: Time that each row took.
+    """
+    sites, choices = len(graph.layers), MAX_BITS + 1
+    cell = site_positions(layers, graph).astype(np.int64) * columns + column
+    # One picosecond more, so that a layer that took no time is still seen.
+    time: NDArray[Any] = np.bincount(
+        cell * choices + numbers(layers.column("weight_bits")),
+        weights=busy + 1,
+        minlength=sites * columns * choices,
+    )
+    widest: NDArray[np.int64] = time.reshape(sites, columns, choices).argmax(axis=2)
+    return widest
 
 
 def _macs(graph: LayerGraph) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ FIRST_FILE = "layers.parquet"
 RECORD_FILES = (
     "summary.json", "manifest.json", "layers.csv", "graph.json", "profile.yaml", "scenario.yaml",
     "frames.parquet", "telemetry.parquet", "decisions.parquet", "observations.parquet",
-    "timeline.pftrace", FIRST_FILE,
+    "timeline.pftrace", "report.html", FIRST_FILE,
 )  # fmt: skip
 
 

@@ -13,9 +13,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from bitmixer.bitwidths import MAX_BITS
-from hwsim.layer_statistics import site_positions
 from hwsim.metrics import PICOSECONDS_PER_SECOND
-from hwsim.realised_bits import MID_FRAME_COLUMNS, MidFrameSwitch, mid_frame_switches
+from hwsim.realised_bits import MID_FRAME_COLUMNS, MidFrameSwitch, dominant_widths, mid_frame_switches
 from hwsim.records.store import NetworkTables, numbers
 from hwsim.report.style import INK, VERMILION, WIDTH_COLOURS, name_margin, titled_figure, told
 
@@ -68,7 +67,8 @@ def _draw_over_time(axes: Axes, run: NetworkTables, layers: Any, switches: list[
     frames = len(np.unique(numbers(layers.column("frame"))))
     columns = int(np.clip(frames // FRAMES_PER_COLUMN, 1, COLUMNS))
     column = np.minimum(start / end * columns, columns - 1).astype(np.int64)
-    _draw_map(axes, run, _widest(run, layers, column, columns, finish - start), end / PICOSECONDS_PER_SECOND)
+    widths = dominant_widths(run.graph, layers, column, columns, finish - start)
+    _draw_map(axes, run, widths, end / PICOSECONDS_PER_SECOND)
     for switch in switches:
         axes.plot(
             [switch.effective_picoseconds / PICOSECONDS_PER_SECOND] * 2,
@@ -92,7 +92,7 @@ def _draw_around(axes: Axes, run: NetworkTables, layers: Any, switches: list[Mid
     near = layers.filter((frame >= shown[0]) & (frame <= shown[-1]))
     column = np.searchsorted(shown, numbers(near.column("frame")))
     busy = numbers(near.column("finish_picoseconds")) - numbers(near.column("start_picoseconds"))
-    _draw_map(axes, run, _widest(run, near, column, len(shown), busy), len(shown))
+    _draw_map(axes, run, dominant_widths(run.graph, near, column, len(shown), busy), len(shown))
     step = max(1, len(shown) // 8)
     axes.set_xticks(np.arange(0, len(shown), step) + 0.5, [str(number) for number in shown[::step]])
     site, place = run.graph.index[chosen.next_layer], int(np.searchsorted(shown, chosen.frame))
@@ -103,22 +103,6 @@ def _draw_around(axes: Axes, run: NetworkTables, layers: Any, switches: list[Mid
         f"a decision changed frame {chosen.frame} from {chosen.next_layer} on (red line)"
     )
     axes.set_xlabel("number of the frame")
-
-
-def _widest(
-    run: NetworkTables, layers: Any, column: NDArray[Any], columns: int, busy: NDArray[Any]
-) -> NDArray[np.int64]:
-    """Return (layers, columns): the width with the most time in each cell; 0 where nothing ran."""
-    sites, choices = len(run.graph.layers), MAX_BITS + 1
-    cell = site_positions(layers, run.graph).astype(np.int64) * columns + column
-    # One picosecond more, so that a layer that took no time is still seen.
-    time: NDArray[Any] = np.bincount(
-        cell * choices + numbers(layers.column("weight_bits")),
-        weights=busy + 1,
-        minlength=sites * columns * choices,
-    )
-    widest: NDArray[np.int64] = time.reshape(sites, columns, choices).argmax(axis=2)
-    return widest
 
 
 def _draw_map(axes: Axes, run: NetworkTables, widths: NDArray[np.int64], right: float) -> None:

@@ -114,7 +114,7 @@ def print_summary(summary: Mapping[str, Any], *, console: Console | None = None)
         table.add_column()
         for metric, (what, written) in metrics.items():
             if metric in summary:
-                table.add_row(_written(summary[metric], written), what)
+                table.add_row(written_value(summary[metric], written), what)
         if table.row_count:
             console.print()
             console.print(table)
@@ -179,7 +179,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
     return f"{told} It was above its rating for {above:.1f} s: a real device may not survive that." if above else told
 
 
-def _written(value: float | None, written: Format) -> str:
+def written_value(value: float | None, written: Format) -> str:
+    """Return a metric as people read it; a dash where the run has none."""
     return NO_VALUE if value is None else written(value)
 
 
