@@ -372,3 +372,17 @@ def test_the_page_of_controllers_says_what_its_twin_holds(tmp_path: Path) -> Non
     page.draw(twin["drifting_light"], tmp_path / "regret.svg")
     assert (tmp_path / "regret.svg").read_bytes() == (DOCS / "images" / "controllers_regret.svg").read_bytes()
     assert page.written(twin) == (DOCS / "results" / "controllers.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_graph_networks_says_what_its_twins_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, other = script("results/sgquant.py"), sys.modules["sgquant_choices"]
+    monkeypatch.setattr(results, "PAGE", tmp_path / "sgquant.md")
+    monkeypatch.setattr(other, "FIGURE", tmp_path / "sgquant_selection.svg")
+    results.page()
+    for written, kept in (
+        ("sgquant.md", "results/sgquant.md"),
+        ("sgquant_selection.svg", "images/sgquant_selection.svg"),
+    ):
+        assert (tmp_path / written).exists() == (DOCS / kept).exists()  # nothing is drawn of what is not run
+        if (DOCS / kept).exists():
+            assert (tmp_path / written).read_text(encoding="utf-8") == (DOCS / kept).read_text(encoding="utf-8")

@@ -71,10 +71,14 @@ def storage(network: GraphNetwork, topology: Topology, assignment: Mapping[str, 
             counts = [product.input_width * each for each in nodes]
             activation_bits = [each.activation for each in widths]
             values += sum(counts)
-            dense = _total(counts, activation_bits)
+            ranges = topology.graph.nodes * product.activation_quantizer.range_bits_per_node
+            if all(each == REAL for each in activation_bits):
+                ranges = 0
+            dense = _total(counts, activation_bits) + ranges
             if is_input:
                 bits["input"] = dense
-                bits["sparse"] = min(dense, _total(in_input, activation_bits) + _index_bits(topology, sum(in_input)))
+                sparse = _total(in_input, activation_bits) + ranges + _index_bits(topology, sum(in_input))
+                bits["sparse"] = min(dense, sparse)
             else:
                 bits["hidden"] += dense
             is_input = False

@@ -30,6 +30,7 @@ class GraphNetworkForm:
         widths: Bit-widths below 32 of features, coefficients and messages.
         degree_cuts: Least in-degree of every degree class but the first.
         quantizer: Name of the quantiser of features, coefficients and messages.
+        input_quantizer: Name of that of the graph's own features.
     """
 
     features: int
@@ -37,6 +38,7 @@ class GraphNetworkForm:
     widths: tuple[int, ...] = NODE_WIDTHS
     degree_cuts: tuple[int, ...] = DEGREE_CUTS
     quantizer: str = "least_error"
+    input_quantizer: str = "least_error"
 
     @property
     def degree_classes(self) -> int:
@@ -155,11 +157,12 @@ class GraphLayer(nn.Module):
         super().__init__()
         self.form = form
 
-    def combination_of(self, inputs: int, outputs: int) -> Combination:
-        """Return a combination of this form."""
+    def combination_of(self, inputs: int, outputs: int, *, reads_graph: bool = False) -> Combination:
+        """Return a combination of this form; ``reads_graph``: of the graph's own features."""
         return Combination(
-            inputs, outputs, widths=self.form.widths, classes=self.form.degree_classes, quantizer=self.form.quantizer
-        )
+            inputs, outputs, widths=self.form.widths, classes=self.form.degree_classes,
+            quantizer=self.form.input_quantizer if reads_graph else self.form.quantizer,
+        )  # fmt: skip
 
     def aggregation_of(
         self, width: int, *, heads: int = 1, stores_messages: bool = False, score_operations: int = 0

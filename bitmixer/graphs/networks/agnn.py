@@ -16,9 +16,9 @@ from bitmixer.graphs.topology import Features, Topology
 class LinearLayer(GraphLayer):
     """A combination alone."""
 
-    def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, dropout: float) -> None:
+    def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, dropout: float, reads_graph: bool) -> None:
         super().__init__(form)
-        self.combination = self.combination_of(inputs, outputs)
+        self.combination = self.combination_of(inputs, outputs, reads_graph=reads_graph)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.dropout = dropout
 
@@ -54,10 +54,10 @@ class AGNN(GraphNetwork):
 
     def __init__(self, form: GraphNetworkForm, *, hidden: int = 16, dropout: float = 0.5) -> None:
         super().__init__(form)
-        self.embedding = LinearLayer(form, form.features, hidden, dropout=dropout)
+        self.embedding = LinearLayer(form, form.features, hidden, dropout=dropout, reads_graph=True)
         self.propagation1 = PropagationLayer(form, hidden, learns_beta=False)
         self.propagation2 = PropagationLayer(form, hidden, learns_beta=True)
-        self.classifier = LinearLayer(form, hidden, form.classes, dropout=dropout)
+        self.classifier = LinearLayer(form, hidden, form.classes, dropout=dropout, reads_graph=False)
 
     def forward(self, topology: Topology) -> Tensor:
         """Return the logits (nodes, classes)."""

@@ -16,9 +16,11 @@ SLOPE = 0.2
 class GATLayer(GraphLayer):
     """Messages weighted by attention: a softmax over a node's neighbours of scores of both ends (eq. 3)."""
 
-    def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, heads: int, dropout: float) -> None:
+    def __init__(
+        self, form: GraphNetworkForm, inputs: int, outputs: int, *, heads: int, dropout: float, reads_graph: bool
+    ) -> None:
         super().__init__(form)
-        self.combination = self.combination_of(inputs, heads * outputs)
+        self.combination = self.combination_of(inputs, heads * outputs, reads_graph=reads_graph)
         self.aggregation = self.aggregation_of(outputs, heads=heads, score_operations=5 * heads)  # sum, slope, softmax
         self.score_source = nn.Parameter(torch.empty(heads, outputs))
         self.score_target = nn.Parameter(torch.empty(heads, outputs))
@@ -50,8 +52,8 @@ class GAT(GraphNetwork):
 
     def __init__(self, form: GraphNetworkForm, *, hidden: int = 8, heads: int = 8, dropout: float = 0.6) -> None:
         super().__init__(form)
-        self.layer1 = GATLayer(form, form.features, hidden, heads=heads, dropout=dropout)
-        self.layer2 = GATLayer(form, hidden * heads, form.classes, heads=1, dropout=dropout)
+        self.layer1 = GATLayer(form, form.features, hidden, heads=heads, dropout=dropout, reads_graph=True)
+        self.layer2 = GATLayer(form, hidden * heads, form.classes, heads=1, dropout=dropout, reads_graph=False)
 
     def forward(self, topology: Topology) -> Tensor:
         """Return the logits (nodes, classes)."""

@@ -12,9 +12,9 @@ from bitmixer.graphs.topology import Features, Topology
 class GCNLayer(GraphLayer):
     """Messages weighted by 1 / sqrt(d_target d_source), summed with the node's own."""
 
-    def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, dropout: float) -> None:
+    def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, dropout: float, reads_graph: bool) -> None:
         super().__init__(form)
-        self.combination = self.combination_of(inputs, outputs)
+        self.combination = self.combination_of(inputs, outputs, reads_graph=reads_graph)
         self.aggregation = self.aggregation_of(outputs)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.dropout = dropout
@@ -34,8 +34,8 @@ class GCN(GraphNetwork):
 
     def __init__(self, form: GraphNetworkForm, *, hidden: int = 16, dropout: float = 0.5) -> None:
         super().__init__(form)
-        self.layer1 = GCNLayer(form, form.features, hidden, dropout=dropout)
-        self.layer2 = GCNLayer(form, hidden, form.classes, dropout=dropout)
+        self.layer1 = GCNLayer(form, form.features, hidden, dropout=dropout, reads_graph=True)
+        self.layer2 = GCNLayer(form, hidden, form.classes, dropout=dropout, reads_graph=False)
 
     def forward(self, topology: Topology) -> Tensor:
         """Return the logits (nodes, classes)."""

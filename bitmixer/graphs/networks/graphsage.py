@@ -12,9 +12,9 @@ from bitmixer.graphs.topology import Features, Topology
 class SAGELayer(GraphLayer):
     """The mean of the neighbours' messages beside the node's own (the mean aggregator, section 3.3)."""
 
-    def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, dropout: float) -> None:
+    def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, dropout: float, reads_graph: bool) -> None:
         super().__init__(form)
-        self.combination = self.combination_of(inputs, 2 * outputs)
+        self.combination = self.combination_of(inputs, 2 * outputs, reads_graph=reads_graph)
         self.aggregation = self.aggregation_of(outputs)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.dropout = dropout
@@ -37,8 +37,8 @@ class GraphSAGE(GraphNetwork):
 
     def __init__(self, form: GraphNetworkForm, *, hidden: int = 16, dropout: float = 0.5) -> None:
         super().__init__(form)
-        self.layer1 = SAGELayer(form, form.features, hidden, dropout=dropout)
-        self.layer2 = SAGELayer(form, hidden, form.classes, dropout=dropout)
+        self.layer1 = SAGELayer(form, form.features, hidden, dropout=dropout, reads_graph=True)
+        self.layer2 = SAGELayer(form, hidden, form.classes, dropout=dropout, reads_graph=False)
 
     def forward(self, topology: Topology) -> Tensor:
         """Return the logits (nodes, classes)."""

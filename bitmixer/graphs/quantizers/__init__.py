@@ -7,14 +7,16 @@ from typing import Literal
 
 from bitmixer.errors import QuantizerError, did_you_mean
 from bitmixer.graphs.quantizers.base import REAL, AffineCodes, ClassQuantizer, Owners
+from bitmixer.graphs.quantizers.node_ranges import NodeExtremesQuantizer
 from bitmixer.graphs.quantizers.ranges import ExtremesQuantizer, LeastErrorQuantizer, MeanExtremesQuantizer
 
-NodeQuantizerName = Literal["extremes", "least_error", "mean_extremes"]
+NodeQuantizerName = Literal["extremes", "least_error", "mean_extremes", "node_extremes"]
 
 NODE_QUANTIZERS: dict[str, type[ClassQuantizer]] = {
     "extremes": ExtremesQuantizer,
     "least_error": LeastErrorQuantizer,
     "mean_extremes": MeanExtremesQuantizer,
+    "node_extremes": NodeExtremesQuantizer,
 }
 
 __all__ = ["NODE_QUANTIZERS", "REAL", "AffineCodes", "ClassQuantizer", "NodeQuantizerName", "Owners", "node_quantizer"]

@@ -66,7 +66,10 @@ class ClassQuantizer(nn.Module, ABC):
     Attributes:
         bits: Width of each class, which a caller may set at any time; 32 leaves values as they are.
         calibrating: Whether ranges are measured on what passes, as in training, and kept.
+        range_bits_per_node: Memory that ranges take, where every node has one of its own.
     """
+
+    range_bits_per_node = 0
 
     def __init__(self, widths: Sequence[int], classes: int) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ import torch
 
 from bitmixer.bitwidths import BitWidths
 from bitmixer.errors import DataError, QuantizerError
+from bitmixer.graphs.memory import storage
 from bitmixer.graphs.network import GraphNetworkForm
 from bitmixer.graphs.networks import create_graph_network
 from bitmixer.graphs.node_graph import NodeGraph
@@ -61,6 +62,24 @@ def test_codes_of_every_width_come_back_to_one_scale(rule: str) -> None:
     assert errors == sorted(errors, reverse=True)
     if rule == "extremes":  # nothing is clamped: half a step at most
         assert float((coded.values() - values).abs().max()) <= float(coded.step.max()) / 2 + 1e-6
+
+
+def test_a_range_per_node_holds_bags_of_words_in_one_bit_exactly(blocks: NodeGraph) -> None:
+    x = (torch.rand(blocks.nodes, 40, generator=torch.Generator().manual_seed(1)) < 0.05).float()
+    topology = Topology(replace(blocks, x=x).row_normalized())
+    form = GraphNetworkForm(features=40, classes=3, input_quantizer="node_extremes")
+    network = create_graph_network("gcn", form).eval()
+    real, one = ({site.name: BitWidths(REAL, REAL) for site in network.sites} for _ in range(2))
+    for site in network.sites:
+        if site.layer == "layer1" and site.product == "combination":
+            one[site.name] = BitWidths(REAL, 1)
+    logits = []
+    for assignment in (real, one):
+        network.assign(assignment)
+        logits.append(network(topology))
+    torch.testing.assert_close(*logits)
+    stored = storage(network, topology, one).input_bits
+    assert stored == blocks.nodes * (40 + 64)  # the ranges are counted
 
 
 def test_the_better_rule_is_taken_class_by_class_and_width_by_width() -> None:
