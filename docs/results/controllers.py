@@ -54,7 +54,7 @@ def _found(runs: Path) -> dict[str, Any]:
         "drifting_light": {
             "command": "python docs/results/controllers.py measure",
             "rungs_by_data": known["rungs_by_data"],
-            "arms": controllers_regret.summarised(collected, "linucb_probe"),
+            "arms": controllers_regret.summarised(collected, controllers_page.BASELINE),
             "not_run": [arm for arm, own in collected.items() if not own],
         },
         "thermal_throttle": controllers_thermal.collected(runs / "thermal"),
