@@ -43,7 +43,8 @@ def test_run_replay_and_digest(hwsim: Command, bursty: str, tmp_path: Path, one_
     assert RunFolder(out).manifest["seed"] == 5
     assert {path.name for path in out.iterdir()} == {
         "manifest.json", "summary.json", "frames.parquet", "layers.parquet", "telemetry.parquet",
-        "decisions.parquet", "layers.csv", "graph.json", "scenario.yaml", "profile.yaml", "figures",
+        "decisions.parquet", "observations.parquet", "layers.csv", "graph.json", "scenario.yaml", "profile.yaml",
+        "figures", "timeline.pftrace", "report.html",
     }  # fmt: skip
 
     held = hwsim("replay", out)
