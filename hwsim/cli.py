@@ -150,6 +150,9 @@ def compare(
         str | None,
         typer.Option(help="Comma-separated, each NAME or NAME:option=value:... [static at every width, hysteresis]."),
     ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Give differences from this one of the controllers, with 95 % intervals.")
+    ] = None,
     replications: Annotated[int, typer.Option(min=1, help="Seeds per controller.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the runs [runs/compare-SCENARIO].")] = None,
@@ -177,6 +180,7 @@ def compare(
             jobs=jobs,
             folder=folder,
             sets=sets or (),
+            baseline=baseline,
             progress=progress,
         )
     if as_json:

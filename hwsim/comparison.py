@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -57,15 +57,22 @@ class Comparison:
         scenario: Name of the scenario.
         replications: Runs per controller.
         controllers: Controller -> metric -> interval.
+        baseline: Controller that the others are compared with, seed by seed and input by input.
+        differences: Controller -> metric -> interval of what it has more than the baseline; of all but that.
     """
 
     scenario: str
     replications: int
     controllers: Mapping[str, Mapping[str, Interval]]
+    baseline: str | None = None
+    differences: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the text of ``comparison.json``."""
-        return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
+        content = asdict(self)
+        if self.baseline is None:
+            del content["baseline"], content["differences"]
+        return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
         """Return the text of ``comparison.csv``: one row per controller and metric."""
@@ -78,7 +85,7 @@ class Comparison:
         return text.getvalue()
 
 
-def compare(runs: Mapping[str, Sequence[RunFolder]], *, scenario: str) -> Comparison:
+def compare(runs: Mapping[str, Sequence[RunFolder]], *, scenario: str, baseline: str | None = None) -> Comparison:
     """Return means and intervals of every metric of the summaries.
 
     Intervals resample replications; those of accuracy and correct_on_time_rate resample the inputs of the
@@ -87,6 +94,7 @@ def compare(runs: Mapping[str, Sequence[RunFolder]], *, scenario: str) -> Compar
     Args:
         runs: Label of the controller -> its replications, the same seeds in the same order for all.
         scenario: Name of the scenario.
+        baseline: Label of the controller that the others are compared with.
 
     Raises:
         RecordsError: No runs, unequal numbers of replications or different seeds, or a damaged folder.
@@ -95,10 +103,17 @@ def compare(runs: Mapping[str, Sequence[RunFolder]], *, scenario: str) -> Compar
     generator = np.random.default_rng(SEED)
     drawn = generator.integers(replications, size=(RESAMPLES, replications))
     rates = _resampled_rates(runs, drawn, generator)
+    samples = {label: _samples(folders, drawn, rates[label]) for label, folders in runs.items()}
     return Comparison(
         scenario=scenario,
         replications=replications,
-        controllers={label: _intervals(folders, drawn, rates[label]) for label, folders in runs.items()},
+        controllers={label: _intervals(of_one) for label, of_one in samples.items()},
+        baseline=baseline,
+        differences={
+            label: _intervals(_less(of_one, samples[baseline]))
+            for label, of_one in samples.items()
+            if baseline is not None and label != baseline
+        },
     )
 
 
@@ -112,21 +127,50 @@ def _checked_replications(runs: Mapping[str, Sequence[RunFolder]]) -> int:
     return len(next(iter(seeds.values())))
 
 
-def _intervals(
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sample:
+    """A mean over replications, and what it is in every resample."""
+
+    mean: float
+    resampled: NDArray[np.float64]
+
+
+Samples = Mapping[str, _Sample | None]
+"""Metric -> its sample; nothing where a run has no value."""
+
+
+def _intervals(samples: Samples) -> dict[str, Interval]:
+    return {metric: NO_VALUE if one is None else _interval(one) for metric, one in samples.items()}
+
+
+def _less(samples: Samples, baseline: Samples) -> dict[str, _Sample | None]:
+    """Return the differences: resample by resample, so that what both have in common cancels."""
+    differences: dict[str, _Sample | None] = {}
+    for metric in samples.keys() & baseline.keys():
+        one, other = samples[metric], baseline[metric]
+        differences[metric] = (
+            None
+            if one is None or other is None
+            else _Sample(mean=one.mean - other.mean, resampled=one.resampled - other.resampled)
+        )
+    return {metric: differences[metric] for metric in samples if metric in differences}
+
+
+def _samples(
     folders: Sequence[RunFolder], drawn: NDArray[np.int64], rates: Mapping[str, NDArray[np.float64]]
-) -> dict[str, Interval]:
-    """Return the interval of every metric of one controller."""
+) -> dict[str, _Sample | None]:
+    """Return every metric of one controller."""
     summaries = [_with_streams(folder.summary) for folder in folders]
-    intervals = {}
+    samples: dict[str, _Sample | None] = {}
     for metric in filter(partial(_is_metric, summaries[0]), summaries[0]):
         values = [summary.get(metric) for summary in summaries]
         if any(value is None for value in values):
-            intervals[metric] = NO_VALUE
+            samples[metric] = None
             continue
         numbers = np.array(values, np.float64)
         resampled = rates[metric] if metric in rates else numbers[drawn].mean(axis=1)
-        intervals[metric] = _interval(float(numbers.mean()), resampled)
-    return intervals
+        samples[metric] = _Sample(mean=float(numbers.mean()), resampled=resampled)
+    return samples
 
 
 def _with_streams(summary: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -142,8 +186,9 @@ def _is_metric(summary: Mapping[str, Any], name: str) -> bool:
     return number and name not in NOT_COMPARED
 
 
-def _interval(mean: float, resampled: NDArray[np.float64]) -> Interval:
-    low, high = np.nanpercentile(resampled, INTERVAL_PERCENTS)
+def _interval(sample: _Sample) -> Interval:
+    mean = sample.mean
+    low, high = np.nanpercentile(sample.resampled, INTERVAL_PERCENTS)
     # The mean of equal numbers may differ from them in the last digit; it still belongs inside.
     return Interval(mean=mean, low=min(float(low), mean), high=max(float(high), mean))
 

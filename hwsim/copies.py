@@ -39,7 +39,7 @@ def rerunnable(
     changes = [*profile_changes(tree, scenario), *for_profile]
     device = _changed(read_extended(find("profiles", scenario.profile, beside=path.parent)), changes)
     tree.data.pop("profile_overrides", None)
-    tree.data |= {"profile": PROFILE, "seed": scenario.seed}
+    tree.data |= {"profile": PROFILE, "seed": scenario.seed, "decisions": scenario.decisions}
     tree.data["controller"] |= _decides(scenario.controller)
     for stream, given, network in zip(tree.data["streams"], scenario.streams, networks, strict=True):
         stream["network"] = network

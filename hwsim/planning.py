@@ -42,6 +42,9 @@ from hwsim.surroundings import (
     build_shared_dram,
 )
 
+AT_FRAMES = "@frame"
+"""Behind a controller's name: its decisions bind frames that have not begun."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedStream:
@@ -115,7 +118,8 @@ def plan(
 
     Args:
         scenario_name: Packaged name or path.
-        controller: ``NAME`` or ``NAME:option=value``, instead of the scenario's; a stream's own stays.
+        controller: ``NAME`` or ``NAME:option=value``, instead of the scenario's; a stream's own stays. With ``@frame``
+            behind it, decisions bind frames that have not begun, whatever the scenario says.
         seed: Instead of the scenario's.
         sets: ``path=value`` changes; those that begin with ``profile.`` change the profile.
 
@@ -127,7 +131,10 @@ def plan(
     if seed is not None:
         scenario = scenario.model_copy(update={"seed": seed})
     if controller is not None:
-        name, options = parse_controller(controller)
+        rule = controller.removesuffix(AT_FRAMES)
+        if rule != controller:
+            scenario = scenario.model_copy(update={"decisions": "frame_boundary"})
+        name, options = parse_controller(rule)
         chosen = scenario.controller.model_copy(update={"name": name, "options": options})
         if name == scenario.controller.name and not options:
             chosen = scenario.controller

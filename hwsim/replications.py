@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from bitmixer.errors import did_you_mean
 from hwsim.comparison import Comparison
 from hwsim.errors import ConfigurationError
 
@@ -26,12 +27,14 @@ class Task:
 
 def compare_controllers(
     scenario: str, controllers: Sequence[str], *, replications: int, jobs: int, folder: Path,
-    sets: Sequence[str] = (), progress: Callable[[str, float], None] = lambda stage, share: None,
+    sets: Sequence[str] = (), baseline: str | None = None,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
 ) -> Comparison:  # fmt: skip
     """Run every controller under every seed, write tables and figures into ``folder``, return the comparison.
 
     The seeds are the scenario's and those that follow it, the same for all controllers, so that arrivals,
-    inputs and sensor noise are common. Runs that are there and complete are not repeated.
+    inputs and sensor noise are common. Runs that are there and complete are not repeated. With a
+    ``baseline`` the others are compared with that controller, seed by seed.
 
     Raises:
         ConfigurationError: No controller, one twice, or a part of the scenario is invalid.
@@ -43,6 +46,10 @@ def compare_controllers(
 
     if not controllers or len(set(controllers)) < len(controllers):
         raise ConfigurationError(f"controllers {', '.join(controllers) or 'none'}: give each once, one at least")
+    if baseline is not None and baseline not in controllers:
+        raise ConfigurationError(
+            f"--baseline {baseline}: no such controller here: {did_you_mean(baseline, controllers)}"
+        )
     plans = {name: pipeline.plan(scenario, controller=name, sets=sets) for name in controllers}
     first_seed = next(iter(plans.values())).scenario.seed
     tasks = [
@@ -58,7 +65,7 @@ def compare_controllers(
     ]
     _run_all(tasks, jobs, progress)
     runs = {name: [RunFolder(task.folder) for task in tasks if task.controller == name] for name in controllers}
-    comparison = compare(runs, scenario=next(iter(plans.values())).scenario.name)
+    comparison = compare(runs, scenario=next(iter(plans.values())).scenario.name, baseline=baseline)
     (folder / "comparison.json").write_text(comparison.to_json(), encoding="utf-8")
     (folder / "comparison.csv").write_text(comparison.to_csv(), encoding="utf-8")
     write_comparison_figures(comparison, runs, folder / "figures")

@@ -134,7 +134,8 @@ def print_comparison(comparison: Comparison, *, console: Console | None = None) 
     table.add_column("controller")
     for heading, _ in COMPARED.values():
         table.add_column(heading, justify="right", no_wrap=True)
-    for controller, metrics in comparison.controllers.items():
+    more = {f"{controller} - {comparison.baseline}": metrics for controller, metrics in comparison.differences.items()}
+    for controller, metrics in (*comparison.controllers.items(), *more.items()):
         cells = [_with_interval(metrics[metric], written) for metric, (_, written) in COMPARED.items()]
         table.add_row(controller, *cells)
     console.print(table)

@@ -168,3 +168,27 @@ def test_results_repeat() -> None:
 def test_runs_that_cannot_be_compared_are_refused(runs: dict[str, list[Run]], message: str) -> None:
     with pytest.raises(RecordsError, match=message):
         compare(runs, scenario="hot")
+
+
+def test_differences_are_paired() -> None:
+    """What differs between seeds alike for both cancels: the difference is certain where neither mean is."""
+    joules = (1.0, 2.0, 6.0)
+    ours = [Run(on_time(True), seed=seed, others={"energy_joules": each - 0.5}) for seed, each in enumerate(joules)]
+    theirs = [Run(on_time(True), seed=seed, others={"energy_joules": each}) for seed, each in enumerate(joules)]
+    comparison = compare({"theirs": theirs, "ours": ours}, scenario="hot", baseline="theirs")
+    assert set(comparison.differences) == {"ours"}
+    difference = comparison.differences["ours"]["energy_joules"]
+    assert (difference.mean, difference.low, difference.high) == pytest.approx((-0.5, -0.5, -0.5))
+    assert json.loads(comparison.to_json())["baseline"] == "theirs"
+
+
+def test_differences_pair_inputs_too() -> None:
+    """One controller errs on one input more, whichever inputs are drawn: never better."""
+    right = [True, False] * 20
+    ours = Run(on_time(*right))
+    theirs = Run(on_time(False, *right[1:]))
+    difference = compare({"a": [ours], "b": [theirs]}, scenario="hot", baseline="a").differences["b"]["accuracy"]
+    assert difference.mean == pytest.approx(-1 / 40)
+    assert difference.high is not None
+    assert difference.low is not None
+    assert -0.1 < difference.low < difference.high <= 0

@@ -153,3 +153,17 @@ def test_no_controller_is_refused(bursty: str, tmp_path: Path) -> None:
 
 def test_without_names_static_runs_at_every_width_of_the_network(bursty: str) -> None:
     assert default_controllers(bursty) == ["static", "static:bits=4", "static:bits=2", "hysteresis"]
+
+
+def test_a_controller_can_be_held_to_frame_boundaries(compare: Compare, tmp_path: Path) -> None:
+    comparison = compare("hysteresis", "hysteresis@frame", baseline="hysteresis@frame", sets=["outputs=none"])
+    freely, held = (comparison.controllers[name]["mid_frame_switches"].mean for name in comparison.controllers)
+    assert freely > held == 0
+    assert comparison.differences["hysteresis"]["mid_frame_switches"].mean == freely
+    manifest = json.loads((tmp_path / "out" / "hysteresis-frame-s3" / "manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["controller"], manifest["scenario"]["decisions"]) == ("hysteresis@frame", "frame_boundary")
+
+
+def test_an_unknown_baseline_is_refused(compare: Compare) -> None:
+    with pytest.raises(ConfigurationError, match="no such controller here"):
+        compare("static", baseline="statix")
