@@ -114,11 +114,13 @@ def _verdict(arms: dict[str, Any]) -> str:
     lowest = _by_regret(arms)[0][0]
     apart = ids["regret"]["high"] < strong["regret"]["low"]
     seeds = min(len(ids["seeds"]), len(strong["seeds"]))
-    held = lowest == CANDIDATE and apart and seeds >= SEEDS_WANTED
+    outcome = "Held" if lowest == CANDIDATE and apart else "Missed"
+    if seeds < SEEDS_WANTED:
+        outcome = f"Not decided, with {seeds} of the {SEEDS_WANTED} seeds run"
     difference = _cell(ids["less_baseline"], 1, "{:+.1f}")
     return (
         f"**Target**: `ids` has the lowest regret of all, over {SEEDS_WANTED} seeds or more, with intervals that do not overlap. "
-        f"**{'Held' if held else 'Missed'}**: the lowest is that of `{lowest}`; `{CANDIDATE}` less `{BASELINE}` is {difference} on the "
+        f"**{outcome}**: the lowest is that of `{lowest}`; `{CANDIDATE}` less `{BASELINE}` is {difference} on the "
         f"same seeds, and their intervals {'do not overlap' if apart else 'overlap'}, over {seeds} seeds. The memory is the better of the "
         "two that were tried, for both rules; nothing else was tuned, to either."
     )
@@ -227,5 +229,5 @@ def draw(found: dict[str, Any], path: Path) -> None:
         above.set_ylabel("regret (frames' worth)")
         below.set_ylabel("probes per second")
         below.set_xlabel("time (s)")
-        above.legend(frameon=False, fontsize=8)
+        above.legend(frameon=False, fontsize=7, loc="upper left")
         save(drawn, path)
