@@ -16,7 +16,7 @@ import torch
 
 from hwsim import pipeline
 from hwsim.outputs import LoadedNetwork, PredictionCache, lazy_predictions
-from hwsim.planning import simulation_setup
+from hwsim.setting_up import simulation_setup
 from hwsim.simulation.events import FrameEnded, Observer
 from hwsim.simulation.simulator import Simulator
 

@@ -10,9 +10,10 @@ from hwsim.controllers import build_controller, parse_controller
 from hwsim.controllers.base import DeviceView
 from hwsim.controllers.guard import Guard
 from hwsim.errors import ConfigurationError
-from hwsim.planning import Plan, answer_limit_seconds, plan, simulation_setup
+from hwsim.planning import Plan, answer_limit_seconds, plan
 from hwsim.records.observations import Asked, decision_text, read_observations
 from hwsim.records.store import RunFolder
+from hwsim.setting_up import simulation_setup
 from hwsim.simulation.control import device_view
 from hwsim.simulation.incoming import source
 

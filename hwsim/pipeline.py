@@ -17,7 +17,7 @@ from hwsim.cost.arrays import ArrayModel, ValueArray
 from hwsim.errors import InvariantError
 from hwsim.layer_statistics import layer_statistics
 from hwsim.ledgers import close_ledgers
-from hwsim.planning import Plan, PlannedStream, plan, simulation_setup
+from hwsim.planning import Plan, PlannedStream, plan
 from hwsim.records.folder import (
     clear,
     require_usable,
@@ -29,6 +29,7 @@ from hwsim.records.folder import (
 from hwsim.records.recorder import RecordedLearner, RecordedStream, Recorder
 from hwsim.records.store import RunFolder
 from hwsim.records.streams import streams_of
+from hwsim.setting_up import simulation_setup
 from hwsim.simulation.events import FrameEnded, Observer, OfStream, Widths
 from hwsim.simulation.lane import Frame
 from hwsim.simulation.simulator import Simulator, Values

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bitmixer.assignment_file import load_assignment
 from bitmixer.data import require_shape
-from bitmixer.documents import KeyPath, read_tree, replace
-from bitmixer.errors import BitmixerError, did_you_mean
+from bitmixer.documents import KeyPath
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
 from hwsim import provenance
 from hwsim.config.learning import Learning, learner_name
-from hwsim.config.overrides import split_sets
 from hwsim.config.profile import DeviceProfile
 from hwsim.config.scenario import Controller, Scenario, Stream, controller_of, load_scenario, resolved, spelled
-from hwsim.config.thermal import ELSEWHERE
 from hwsim.controllers import build_controller, parse_controller
 from hwsim.controllers.base import Decision, DeviceView, NetworkView
 from hwsim.controllers.guard import Guard
@@ -28,19 +24,8 @@ from hwsim.cost.arrays import ValueArray
 from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError, ControllerError
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
+from hwsim.scenario_checks import blaming, check_battery, check_faults, check_loads
 from hwsim.simulation.control import device_view
-from hwsim.simulation.incoming import StreamSetup
-from hwsim.simulation.learning import LearningSetup
-from hwsim.simulation.simulator import Setup
-from hwsim.surroundings import (
-    build_ambient,
-    build_arrivals,
-    build_fault,
-    build_loads,
-    build_outages,
-    build_power,
-    build_shared_dram,
-)
 
 AT_FRAMES = "@frame"
 """Behind a controller's name: its decisions bind frames that have not begun."""
@@ -140,16 +125,16 @@ def plan(
             chosen = scenario.controller
         scenario = scenario.model_copy(update={"controller": chosen})
     device = build_device(profile)
-    _check_battery(scenario, device, path, sets)
-    _check_loads(scenario, profile, path, sets)
-    _check_faults(scenario, profile, path, sets)
-    with _blaming(path, sets, ("outputs",)):
+    check_battery(scenario, device, path, sets)
+    check_loads(scenario, profile, path, sets)
+    check_faults(scenario, profile, path, sets)
+    with blaming(path, sets, ("outputs",)):
         if scenario.outputs == "none" and isinstance(device.array, ValueArray) and device.array.reads_activations:
             raise ConfigurationError(
                 f"none, but array {device.array.name} takes its cycles from the activations of the network: set lazy"
             )
     for at, stream in enumerate(scenario.streams):
-        with _blaming(path, sets, ("streams", at, "drift")):
+        with blaming(path, sets, ("streams", at, "drift")):
             if stream.drift and isinstance(device.array, ValueArray) and device.array.reads_activations:
                 raise ConfigurationError(
                     f"array {device.array.name} takes its cycles from the activations of one data set: leave this out"
@@ -187,16 +172,16 @@ def _checkpoint(scenario: Scenario, at: int, path: Path, sets: Sequence[str]) ->
         ConfigurationError: There is none, or it does not fit the stream's data or the wanted outputs.
     """
     stream = scenario.streams[at]
-    with _blaming(path, sets, ("streams", at, "network")):
+    with blaming(path, sets, ("streams", at, "network")):
         checkpoint = find_checkpoint(_beside(stream.network, path))
         if scenario.outputs != "none" and checkpoint.weights_sha256 is None:
             raise ConfigurationError(f"{checkpoint.name} is a geometry without trained weights: set outputs: none")
         graph = checkpoint.graph  # read here, where it was named
-    with _blaming(path, sets, ("streams", at, "data")):
+    with blaming(path, sets, ("streams", at, "data")):
         if stream.data is not None:
             require_shape(stream.data, graph.input_shape, checkpoint.name)
     for position, change in enumerate(stream.drift):
-        with _blaming(path, sets, ("streams", at, "drift", position, "data")):
+        with blaming(path, sets, ("streams", at, "drift", position, "data")):
             require_shape(change.data, graph.input_shape, checkpoint.name)
     return checkpoint
 
@@ -211,16 +196,16 @@ def _planned_stream(
         ConfigurationError: The network does not run on the device, or the controller refuses them.
     """
     stream = scenario.streams[at]
-    with _blaming(path, sets, ("streams", at, "network")):
+    with blaming(path, sets, ("streams", at, "network")):
         costs = _cost_table(device, checkpoint, stream.inputs_per_frame)
     chosen = controller_of(scenario, at)
     network = NetworkView(graph=checkpoint.graph, costs=costs, accuracies=checkpoint.accuracies)
     key, given = _controller_place(scenario, at, option)
     safe = None
     if chosen.safe is not None:
-        with _blaming(path, sets, (*key, "safe")):
+        with blaming(path, sets, (*key, "safe")):
             safe, _ = build_controller("static", chosen.safe).init(device_view(device), network)
-    with _blaming(path, sets, key, given):
+    with blaming(path, sets, key, given):
         guard = _rehearsed(chosen, device_view(device), network, fails_safe=safe is not None)
         if guard.needs_outputs and scenario.outputs == "none":
             raise ConfigurationError("reads confidences, but the scenario says outputs: none: set in_step")
@@ -249,11 +234,11 @@ def _planned_learning(
         return None
     at = [stream.name for stream in scenario.streams].index(settings.stream)
     graph = checkpoints[at].graph
-    with _blaming(path, sets, ("learning", "bits")):
+    with blaming(path, sets, ("learning", "bits")):
         if settings.bits not in graph.uniform_bits:
             known = ", ".join(map(str, graph.uniform_bits))
             raise ConfigurationError(f"{graph.network} has no uniform width of {settings.bits} bits: one of {known}")
-    with _blaming(path, sets, ("learning",)):
+    with blaming(path, sets, ("learning",)):
         costs = device.training_table(graph, settings.inputs, settings.format, settings.learned)
     return PlannedLearning(settings=settings, stream=at, name=learner_name(settings.stream), costs=costs)
 
@@ -296,113 +281,6 @@ def _cost_table(device: Device, checkpoint: Checkpoint, inputs_per_frame: int) -
     return device.cost_table(graph, inputs_per_frame, weight_cycles=weight_cycles(array, checkpoint, graph.widths))
 
 
-def simulation_setup(planned: Plan, *available_inputs: int) -> Setup:
-    """Return what the simulator needs of a plan.
-
-    Args:
-        planned: The plan.
-        available_inputs: For each stream, the size of the test split that its frames draw their inputs from.
-    """
-    scenario = planned.scenario
-    return Setup(
-        device=planned.device,
-        streams=tuple(
-            _stream_setup(stream, available)
-            for stream, available in zip(planned.streams, available_inputs, strict=True)
-        ),
-        ambient=build_ambient(scenario.environment.ambient),
-        shared_dram=build_shared_dram(scenario.environment.memory_traffic, planned.device.memory),
-        queue_capacity=scenario.queue.capacity,
-        drop_expired=scenario.queue.drop_expired,
-        decisions=scenario.decisions,
-        duration_picoseconds=scenario.duration_picoseconds,
-        telemetry_picoseconds=scenario.telemetry_period_picoseconds,
-        initial_state=scenario.initial_state,
-        initial_state_of_charge=scenario.initial_state_of_charge,
-        harvest=build_power(scenario.environment.harvest),
-        loads=build_loads(scenario.environment.co_running_loads, planned.device.thermal_network.nodes),
-        seed=scenario.seed,
-        faults=tuple(map(build_fault, scenario.faults)),
-        learning=_learning_setup(planned),
-    )
-
-
-def _learning_setup(planned: Plan) -> LearningSetup | None:
-    learning = planned.learning
-    if learning is None:
-        return None
-    return LearningSetup(
-        name=learning.name, stream=learning.stream, costs=learning.costs, inputs=learning.settings.inputs,
-        period_picoseconds=learning.settings.period_picoseconds,
-        delay_picoseconds=learning.settings.delay_picoseconds,
-        duration_picoseconds=planned.scenario.duration_picoseconds,
-    )  # fmt: skip
-
-
-def _stream_setup(planned: PlannedStream, available_inputs: int) -> StreamSetup:
-    stream = planned.stream
-    return StreamSetup(
-        name=stream.name,
-        priority=stream.priority,
-        graph=planned.checkpoint.graph,
-        costs=planned.costs,
-        controller=build_controller(planned.controller.name, planned.controller.options),
-        safe=planned.safe,
-        answer_limit_seconds=answer_limit_seconds(planned.controller),
-        accuracies=planned.checkpoint.accuracies,
-        arrivals=build_arrivals(stream.arrivals),
-        link_outages=build_outages(stream.link_outages),
-        inputs_per_frame=stream.inputs_per_frame,
-        available_inputs=available_inputs,
-        deadline_picoseconds=stream.deadline_picoseconds,
-    )
-
-
-def _check_battery(scenario: Scenario, device: Device, path: Path, sets: Sequence[str]) -> None:
-    """Check that scenario and device agree on whether there is a battery.
-
-    Raises:
-        ConfigurationError: They do not.
-    """
-    with _blaming(path, sets, ("initial_state_of_charge",)):
-        if device.battery is None and scenario.initial_state_of_charge is not None:
-            raise ConfigurationError(f"{device.name} has no battery: remove this, or give the profile a battery")
-        if device.battery is not None and scenario.initial_state_of_charge is None:
-            raise ConfigurationError(f"missing: {device.name} has a battery: write for example 0.8")
-    with _blaming(path, sets, ("environment", "harvest")):
-        if device.battery is None and scenario.environment.harvest is not None:
-            raise ConfigurationError(f"{device.name} has no battery to charge: remove this, or give it a battery")
-
-
-def _check_loads(scenario: Scenario, profile: DeviceProfile, path: Path, sets: Sequence[str]) -> None:
-    """Check that what runs beside the accelerator heats what there is.
-
-    Raises:
-        ConfigurationError: It does not.
-    """
-    known = (*profile.thermal.heatable, ELSEWHERE)
-    for name, load in scenario.environment.co_running_loads.items():
-        with _blaming(path, sets, ("environment", "co_running_loads", name, "heats")):
-            if load.heats not in known:
-                hint = did_you_mean(load.heats, known)
-                raise ConfigurationError(f"{profile.name} has no thermal node {load.heats!r}: {hint}")
-
-
-def _check_faults(scenario: Scenario, profile: DeviceProfile, path: Path, sets: Sequence[str]) -> None:
-    """Check that what fails exists.
-
-    Raises:
-        ConfigurationError: It does not.
-    """
-    sensors = profile.sensors
-    optional = {"power": sensors.power, "memory_bandwidth": sensors.memory_bandwidth, "battery_gauge": profile.battery}
-    there = ["die_temperature", *(name for name, sensor in optional.items() if sensor is not None)]
-    for at, fault in enumerate(scenario.faults):
-        with _blaming(path, sets, ("faults", at, "sensor")):
-            if fault.sensor not in there:
-                raise ConfigurationError(f"{profile.name} has no such sensor: it has {', '.join(there)}")
-
-
 def _beside(name: str, scenario_path: Path) -> str:
     """Return the path of a file or network as seen from the scenario's folder, or its name if nothing is there."""
     beside = scenario_path.parent / name
@@ -422,7 +300,7 @@ def _with_assignments(
     """Put assignments' content in the place of their files' names, so that the run's hash follows the content."""
     streams, shared = [], scenario.controller
     for at, (stream, checkpoint) in enumerate(zip(scenario.streams, checkpoints, strict=True)):
-        with _blaming(path, sets, *_controller_place(scenario, at, option)):
+        with blaming(path, sets, *_controller_place(scenario, at, option)):
             read = _with_assignment(controller_of(scenario, at), path, checkpoint.graph)
         if stream.controller is None:
             shared = read
@@ -449,16 +327,3 @@ def _spelled(scenario: Scenario, option: str | None) -> str:
     own = [f"{stream.name}: {spelled(stream.controller)}" for stream in scenario.streams if stream.controller]
     shared = [option or spelled(scenario.controller)] if len(own) < len(scenario.streams) else []
     return "; ".join(shared + own)
-
-
-@contextmanager
-def _blaming(path: Path, sets: Sequence[str], key: KeyPath, option: str | None = None) -> Iterator[None]:
-    """Begin an error about a value with the place where it was written, which may be an option's."""
-    try:
-        yield
-    except BitmixerError as error:
-        tree = read_tree(path)
-        for override in split_sets(sets)[0]:
-            replace(tree, override)
-        place = option or f"{tree.place(key)}: {'.'.join(map(str, key))}"
-        raise ConfigurationError(f"{place}: {error}") from None

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hwsim import pipeline
-from hwsim.planning import simulation_setup
 from hwsim.plant.sensor_faults import FailAndRepair, Failure
+from hwsim.setting_up import simulation_setup
 from hwsim.simulation.arrivals import (
     Arrivals,
     Bursts,

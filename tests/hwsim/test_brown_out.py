@@ -13,9 +13,9 @@ import pytest
 from hwsim import pipeline
 from hwsim.config.packaged import find
 from hwsim.config.scenario import load_scenario
-from hwsim.planning import simulation_setup
 from hwsim.records.store import RunFolder
 from hwsim.report.run_figures import draw_timeline
+from hwsim.setting_up import simulation_setup
 
 SECOND = 10**12
 CELLS = "profile.battery."

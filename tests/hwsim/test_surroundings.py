@@ -12,8 +12,8 @@ import pytest
 
 from bitmixer.errors import DocumentError
 from hwsim import pipeline
-from hwsim.planning import simulation_setup
 from hwsim.records.store import RunFolder, digest
+from hwsim.setting_up import simulation_setup
 
 SECOND = 10**12
 Write = Callable[..., str]
