@@ -32,7 +32,8 @@ from hwsim.records.streams import streams_of
 from hwsim.setting_up import simulation_setup
 from hwsim.simulation.events import FrameEnded, Observer, OfStream, Widths
 from hwsim.simulation.lane import Frame
-from hwsim.simulation.simulator import Simulator, Values
+from hwsim.simulation.setup import Values
+from hwsim.simulation.simulator import Simulator
 
 if TYPE_CHECKING:
     from hwsim.field_learning import FieldLearning

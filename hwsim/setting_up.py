@@ -6,7 +6,7 @@ from hwsim.controllers import build_controller
 from hwsim.planning import Plan, PlannedStream, answer_limit_seconds
 from hwsim.simulation.incoming import StreamSetup
 from hwsim.simulation.learning import LearningSetup
-from hwsim.simulation.simulator import Setup
+from hwsim.simulation.setup import Setup
 from hwsim.surroundings import (
     build_ambient,
     build_arrivals,

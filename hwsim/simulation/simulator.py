@@ -5,21 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import simpy
 
 from hwsim.controllers.guard import Guard
-from hwsim.cost import CostTable
-from hwsim.device import Device
-from hwsim.plant.ambient import Ambient
-from hwsim.plant.bandwidth import SharedDram
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
-from hwsim.plant.parameters import CoRunningLoad
 from hwsim.plant.plant import Plant
-from hwsim.plant.power_series import PowerSeries
-from hwsim.plant.sensor_faults import FaultState, SensorFault, SensorName
+from hwsim.plant.sensor_faults import FaultState, SensorName
 from hwsim.plant.sensors import SensorChannel
 from hwsim.plant.supply import Supply
 from hwsim.simulation.accelerator import Accelerator
@@ -27,85 +21,23 @@ from hwsim.simulation.activity import Activity
 from hwsim.simulation.bandwidth import Bandwidth, BandwidthCounter
 from hwsim.simulation.clock import Clock
 from hwsim.simulation.control import ControlLoop
-from hwsim.simulation.events import Announcer, LayerIssued, Observer, TelemetrySampled
+from hwsim.simulation.events import Announcer, Observer, TelemetrySampled
 from hwsim.simulation.idle_states import IdleStates
-from hwsim.simulation.incoming import StreamSetup, frames, source
+from hwsim.simulation.incoming import frames, source
 from hwsim.simulation.lane import Lane
 from hwsim.simulation.learning import PRIORITY, LearningSetup, ask_for_steps
 from hwsim.simulation.power_meter import PowerMeter
 from hwsim.simulation.power_supply import PowerSupply, most_watts
 from hwsim.simulation.power_switch import PowerSwitch
-from hwsim.simulation.probing import Agreement, Probing
+from hwsim.simulation.probing import Probing
 from hwsim.simulation.randomness import generator
 from hwsim.simulation.schedule import build_schedule
+from hwsim.simulation.setup import Setup, Values
 from hwsim.simulation.spilled_tensors import SpilledTensors
 from hwsim.simulation.throttle import Throttle
 from hwsim.simulation.valued_rows import ValuedRows
 
 Process = Generator[simpy.Event, Any, None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setup:
-    """All that a simulation needs.
-
-    Attributes:
-        device: The device.
-        streams: What arrives, and who decides for it.
-        ambient: Temperature around the device.
-        shared_dram: What others take of the DRAM; ``None``: nothing.
-        queue_capacity: Most frames of each stream that wait.
-        drop_expired: Whether waiting frames past their deadline are dropped.
-        decisions: Whether decisions bind layers of the running frame.
-        duration_picoseconds: Frames arrive for this long; then the run drains.
-        telemetry_picoseconds: Time between rows of telemetry.
-        initial_state: Whether the device starts at ambient temperature or settled while idle.
-        seed: Root of every random stream.
-        faults: What goes wrong with the device's sensors.
-        initial_state_of_charge: Of the battery, of 1; only where the device has one.
-        harvest: What charges the battery.
-        loads: What else the device feeds.
-        learning: What it learns while it has nothing else to do.
-    """
-
-    device: Device
-    streams: tuple[StreamSetup, ...]
-    ambient: Ambient
-    shared_dram: SharedDram | None = None
-    queue_capacity: int
-    drop_expired: bool
-    decisions: Literal["mid_frame", "frame_boundary"]
-    duration_picoseconds: int
-    telemetry_picoseconds: int
-    initial_state: Literal["ambient", "steady_idle"]
-    seed: int
-    faults: tuple[SensorFault, ...] = ()
-    initial_state_of_charge: float | None = None
-    harvest: PowerSeries = PowerSeries.constant(0.0)  # noqa: RUF009 (frozen)
-    loads: tuple[CoRunningLoad, ...] = ()
-    learning: LearningSetup | None = None
-
-    @property
-    def cost_tables(self) -> list[CostTable]:
-        """Those of all streams, and of a training step."""
-        return [*(stream.costs for stream in self.streams), *([] if self.learning is None else [self.learning.costs])]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Values:
-    """What a stream's network computes in step with the simulation.
-
-    Attributes:
-        confidences: Those of the frames that finished since the last call, and where that is asked for, of the one
-            whose layers are all done.
-        array_cycles: What the array takes for an issued layer of the frame that started last, over all its inputs,
-            where that depends on values that only flow in the run. The cost table holds its bound.
-        agreement: Compares what it answers under two assignments.
-    """
-
-    confidences: Callable[[bool], tuple[float, ...]] = lambda _: ()
-    array_cycles: Callable[[LayerIssued], int] | None = None
-    agreement: Agreement = lambda frame, own, probe: len(frame.inputs)
 
 
 class Simulator:

@@ -33,7 +33,8 @@ from hwsim.simulation.events import (
     TelemetrySampled,
 )
 from hwsim.simulation.incoming import StreamSetup
-from hwsim.simulation.simulator import Setup, Simulator
+from hwsim.simulation.setup import Setup
+from hwsim.simulation.simulator import Simulator
 
 BUFFERS = Buffers(weight_bits=700_000, activation_bits=300_000, output_bits=60_000, halves=2, burst_bits=64)
 """Room for all weights and many tensors of the small network."""

@@ -25,7 +25,8 @@ from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.events import LayerIssued
 from hwsim.simulation.randomness import generator
 from hwsim.simulation.schedule import Pace, build_schedule
-from hwsim.simulation.simulator import Setup, Simulator, Values
+from hwsim.simulation.setup import Setup, Values
+from hwsim.simulation.simulator import Simulator
 
 MICROSECOND = 10**6
 SECOND = 10**12

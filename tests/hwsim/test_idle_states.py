@@ -20,7 +20,7 @@ from hwsim.plant.shutdown import Restart, Shutdown
 from hwsim.plant.time_series import PiecewiseLinear
 from hwsim.records.store import RunFolder
 from hwsim.simulation.arrivals.recorded import RecordedArrivals
-from hwsim.simulation.simulator import Setup
+from hwsim.simulation.setup import Setup
 
 MICROSECOND = 1_000_000
 NO_LEAKAGE = Leakage(power_watts=0.0, reference_celsius=25.0, slope_per_kelvin=0.0, node="junction")

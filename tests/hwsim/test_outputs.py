@@ -18,7 +18,8 @@ from hwsim.controllers.base import Decision, Observation
 from hwsim.drift import Drift
 from hwsim.outputs import InStepExecution, LoadedNetwork, PredictionCache, default_cache, lazy_predictions
 from hwsim.simulation.arrivals import PeriodicArrivals
-from hwsim.simulation.simulator import Setup, Simulator
+from hwsim.simulation.setup import Setup
+from hwsim.simulation.simulator import Simulator
 
 DATA = "digits+noise0.5@1"
 MICROSECOND = 1_000_000

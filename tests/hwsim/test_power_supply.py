@@ -28,7 +28,8 @@ from hwsim.plant.time_series import PiecewiseLinear
 from hwsim.records.recorder import RecordedStream, Recorder
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.power_supply import most_watts
-from hwsim.simulation.simulator import Setup, Simulator
+from hwsim.simulation.setup import Setup
+from hwsim.simulation.simulator import Simulator
 
 MICROSECOND = 1_000_000
 SITES = 10

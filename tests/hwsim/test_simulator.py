@@ -17,7 +17,8 @@ from hwsim.pipeline import Plan
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.events import Observer
 from hwsim.simulation.randomness import generator
-from hwsim.simulation.simulator import Setup, Simulator
+from hwsim.simulation.setup import Setup
+from hwsim.simulation.simulator import Simulator
 
 MICROSECOND = 1_000_000
 SECOND = 10**12

@@ -30,7 +30,8 @@ from hwsim.plant.time_series import PiecewiseLinear
 from hwsim.records.recorder import RecordedStream, Recorder
 from hwsim.simulation.arrivals import PeriodicArrivals, RecordedArrivals
 from hwsim.simulation.incoming import StreamSetup
-from hwsim.simulation.simulator import Setup, Simulator
+from hwsim.simulation.setup import Setup
+from hwsim.simulation.simulator import Simulator
 
 MICROSECOND = 1_000_000
 SECOND = 10**12

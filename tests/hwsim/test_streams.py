@@ -18,7 +18,8 @@ from hwsim.plant.sensors import Sensor
 from hwsim.plant.shutdown import Restart, Shutdown
 from hwsim.plant.time_series import PiecewiseLinear
 from hwsim.simulation.arrivals import PeriodicArrivals, RecordedArrivals
-from hwsim.simulation.simulator import Simulator, Values
+from hwsim.simulation.setup import Values
+from hwsim.simulation.simulator import Simulator
 
 MICROSECOND = 1_000_000
 SECOND = 10**12

@@ -24,7 +24,8 @@ from hwsim.records.recorder import RecordedStream, Recorder
 from hwsim.simulation.arrivals import PeriodicArrivals
 from hwsim.simulation.events import LayerIssued
 from hwsim.simulation.schedule import build_schedule
-from hwsim.simulation.simulator import Setup, Simulator, Values
+from hwsim.simulation.setup import Setup, Values
+from hwsim.simulation.simulator import Simulator
 from hwsim.simulation.valued_rows import ValuedRows
 
 MICROSECOND = 1_000_000
