@@ -156,8 +156,16 @@ def plan(
         streams=streams,
         controller=named,
         learning=_planned_learning(scenario, device, checkpoints, path, sets),
-        run_id=provenance.run_id(resolved(scenario, profile), list(map(_identity, checkpoints))),
+        run_id=_run_id(scenario, profile, checkpoints),
     )
+
+
+def _run_id(scenario: Scenario, profile: DeviceProfile, checkpoints: Sequence[Checkpoint]) -> str:
+    """Return the run's hash; networks count by what they are, not by where they lie."""
+    content = resolved(scenario, profile)
+    for stream in content["scenario"]["streams"]:
+        del stream["network"]
+    return provenance.run_id(content, list(map(_identity, checkpoints)))
 
 
 def _identity(checkpoint: Checkpoint) -> str:
