@@ -66,6 +66,11 @@ def test_only_circuits_know_amaranth() -> None:
     assert {name for name in importers("hwsim.rtl") if not name.startswith("rtl/")} == {"cli.py"}
 
 
+def test_only_the_environment_knows_gymnasium() -> None:
+    assert importers("gymnasium", "stable_baselines3") == {"gym.py"}
+    assert importers("hwsim.gym") == set()
+
+
 def test_circuits_know_nothing_of_runs() -> None:
     users = importers("hwsim.simulation", "hwsim.plant", "hwsim.controllers", "hwsim.config", "hwsim.pipeline")
     assert not [name for name in users if name.startswith("rtl/")]
