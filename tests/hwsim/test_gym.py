@@ -34,7 +34,7 @@ def make(bursty: str) -> Iterator[Callable[..., BitsEnvironment]]:
     made = []
 
     def build(**options: Any) -> BitsEnvironment:
-        made.append(BitsEnvironment(bursty, **(PERIOD | options)))
+        made.append(BitsEnvironment(**({"scenario": bursty} | PERIOD | options)))
         return made[-1]
 
     yield build
@@ -229,3 +229,14 @@ def test_without_gymnasium_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delitem(sys.modules, "hwsim.gym")
     with pytest.raises(MissingExtraError, match=r"bitmixer-hwsim\[gym\]"):
         importlib.import_module("hwsim.gym")
+
+
+def test_another_stream_than_the_first_can_be_steered(make: Callable[..., BitsEnvironment]) -> None:
+    sets = ("duration=1 s",)
+    names = [each.stream.name for each in pipeline.plan("two_streams").streams]
+    environment = make(scenario="two_streams", stream=names[1], sets=sets, period_milliseconds=50)
+    steps = episode(environment, lambda number: number % 2)
+    assert {info["observation"].stream for *_, info in steps} == {names[1]}
+    assert len({frame.frame for frame in finished(steps)}) == len(finished(steps)) > 0
+    own = [frame for *_, info in steps[:-1] for frame in info["observation"].finished]
+    assert finished(steps)[: len(own)] == own
