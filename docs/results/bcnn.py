@@ -20,6 +20,7 @@ from bitmixer.training.recipe import Recipe, find_recipe, load_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import bcnn_sizes
 import bcnn_switching
 from training_arms import changed, stage, trained
 
@@ -29,6 +30,8 @@ PAGE = HERE / "bcnn.md"
 TWO_STEP, DIRECT, ACTIVATIONS, REAL_STEM, ALONE = (
     "two steps", "direct", "activations only", "real stem", "two steps, without distillation",
 )  # fmt: skip
+PACKED = (TWO_STEP, DIRECT)
+"""Arms whose networks are packed, too."""
 FROM_FLOAT = 0.06
 """How far below the float network of its shape the binary one may be, at a full recipe."""
 NOT_RUN = "not run"
@@ -65,6 +68,9 @@ def collect(runs: Path, *, train: bool) -> None:
                 **checkpoint.metrics, "accuracy": _accuracies(folder, recipe),
             }  # fmt: skip
         TWIN.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    packed = tuple(recipe.name for name, recipe in arms().items() if name in PACKED)
+    results["packed"] = bcnn_sizes.measured(runs, packed)
+    TWIN.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def _machine() -> str:
@@ -112,7 +118,8 @@ def page() -> None:
     """Write the page."""
     found = json.loads(TWIN.read_text(encoding="utf-8"))
     parts = [_head(found), _arms_part(found["arms"]), _targets_part(found["arms"])]
-    PAGE.write_text("\n\n".join([*parts, bcnn_switching.part(found["switching"])]) + "\n")
+    parts += [bcnn_switching.part(found["switching"]), bcnn_sizes.part(found["packed"])]
+    PAGE.write_text("\n\n".join(parts) + "\n")
 
 
 def _head(found: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ KEPT = (
     "accuracy", "correct_on_time_rate", "deadline_miss_rate", "energy_per_input_joules", "peak_die_temperature_celsius",
     "throttled_seconds", "mean_weight_bits", "mid_frame_switches", "decision_energy_share",
 )  # fmt: skip
+COMPARED = ("accuracy", "deadline_miss_rate", "energy_per_input_joules")
+"""What targets compare, seed by seed."""
 ARMS = (
     "static", "static:bits=4", "static:bits=3", "static:bits=2", "hysteresis", "pid", "step_wise", "power_allocator", "schedutil",
     "deadline_greedy", "mpc", "q_learning", "linucb", "thompson", "epsilon_greedy", "linucb_probe", "ids",
@@ -38,10 +40,11 @@ def collected(folder: Path) -> dict[str, Any]:
     runs = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
     own = {arm: [run for run in runs if run["arm"] == arm] for arm in ARMS}
     return {
-        "command": "python docs/results/controllers.py thermal --arms 'static;...' --seeds 1",
+        "command": "python docs/results/controllers.py thermal --arms 'static;...' --seeds 1-3",
         "arms": {
             arm: {"seeds": [run["seed"] for run in of_arm]}
             | {name: sum(run[name] for run in of_arm) / len(of_arm) for name in KEPT}
+            | {"by_seed": {name: {run["seed"]: run[name] for run in of_arm} for name in COMPARED}}
             for arm, of_arm in own.items()
             if of_arm
         },
