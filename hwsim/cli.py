@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bitmixer.data_folder import use_data_root
 from bitmixer.errors import BitmixerError
 from hwsim.errors import ConfigurationError, HwsimError
+from hwsim.progress import progress_bar
 
 app = typer.Typer(
     name="hwsim",
@@ -102,8 +102,6 @@ def replay(
         return
     if controller is not None:
         raise ConfigurationError("hwsim replay: --controller goes with --decisions")
-    import dataclasses
-
     from hwsim.errors import InvariantError
     from hwsim.replay import replay as replay_run
 
@@ -123,8 +121,6 @@ def replay(
 
 
 def _replay_decisions(folder: Path, controller: str | None, *, as_json: bool) -> None:
-    import dataclasses
-
     from hwsim.decision_replay import replay_decisions
     from hwsim.errors import InvariantError
 
@@ -241,15 +237,9 @@ def show_profile(name: Annotated[str, typer.Argument(help="Packaged name or path
 @app.command()
 def controllers() -> None:
     """List the controllers and their options."""
-    import inspect
+    from hwsim.report.terminal import print_controllers
 
-    from hwsim.controllers import CONTROLLERS
-
-    for name, registered in CONTROLLERS.items():
-        print(f"{name}: {registered.summary}")
-        for option, field in registered.options.model_fields.items():
-            print(f"    {option} [{field.default}]")
-        print("    " + inspect.cleandoc(registered.options.__doc__ or "").replace("\n", "\n    ") + "\n")
+    print_controllers()
 
 
 @app.command()
@@ -369,25 +359,9 @@ def schema(
     kind: Annotated[str, typer.Argument(help="scenario, recipe, profile (of a device), array_profile or energy_table")],
 ) -> None:
     """Print the JSON schema of a document, for editors."""
-    from bitmixer.errors import did_you_mean
-    from bitmixer.training.recipe import Recipe
-    from hwsim.config.array_profile import ArrayProfile
-    from hwsim.config.energy_tables import EnergySources
-    from hwsim.config.extending import KEY
-    from hwsim.config.profile import DeviceProfile
-    from hwsim.config.scenario import Scenario
-    from hwsim.config.schema import json_schema
+    from hwsim.config.schema import schema_of
 
-    models: dict[str, Any] = {
-        "scenario": Scenario,
-        "recipe": Recipe,
-        "profile": DeviceProfile,
-        "array_profile": ArrayProfile,
-        "energy_table": EnergySources,
-    }
-    if kind not in models:
-        raise ConfigurationError(f"unknown document {kind!r}: {did_you_mean(kind, models)}")
-    print(json_schema(models[kind], extends=KEY if kind in ("profile", "array_profile") else None))
+    print(schema_of(kind))
 
 
 @app.command()
@@ -409,20 +383,6 @@ def digest(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
     from hwsim.records.store import digest as digest_run
 
     print(digest_run(folder))
-
-
-@contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
-    """Yield a function (stage, share done) that draws a bar on stderr, if that is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda stage, share: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=1.0)
-        yield lambda stage, share: bar.update(task, description=stage, completed=share)
 
 
 def main() -> None:

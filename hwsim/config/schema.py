@@ -6,6 +6,36 @@ import json
 
 from pydantic import BaseModel
 
+from bitmixer.errors import did_you_mean
+from bitmixer.training.recipe import Recipe
+from hwsim.config.array_profile import ArrayProfile
+from hwsim.config.energy_tables import EnergySources
+from hwsim.config.extending import KEY
+from hwsim.config.profile import DeviceProfile
+from hwsim.config.scenario import Scenario
+from hwsim.errors import ConfigurationError
+
+DOCUMENTS: dict[str, type[BaseModel]] = {
+    "scenario": Scenario,
+    "recipe": Recipe,
+    "profile": DeviceProfile,
+    "array_profile": ArrayProfile,
+    "energy_table": EnergySources,
+}
+EXTENDING = ("profile", "array_profile")
+"""Documents that may take what they do not say from another one."""
+
+
+def schema_of(kind: str) -> str:
+    """Return the JSON Schema of a kind of document.
+
+    Raises:
+        ConfigurationError: There is no such kind.
+    """
+    if kind not in DOCUMENTS:
+        raise ConfigurationError(f"unknown document {kind!r}: {did_you_mean(kind, DOCUMENTS)}")
+    return json_schema(DOCUMENTS[kind], extends=KEY if kind in EXTENDING else None)
+
 
 def json_schema(model: type[BaseModel], *, extends: str | None = None) -> str:
     """Return the JSON Schema of a document, as indented text.

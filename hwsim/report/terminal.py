@@ -191,3 +191,16 @@ def _with_interval(interval: Interval, written: Format) -> str:
         return NO_VALUE
     mean, low, high = (written(value) for value in (interval.mean, interval.low, interval.high))
     return mean if low == high else f"{mean}\n{low}-{high}"
+
+
+def print_controllers() -> None:
+    """Print every controller with its options and what they mean."""
+    import inspect
+
+    from hwsim.controllers import CONTROLLERS
+
+    for name, registered in CONTROLLERS.items():
+        print(f"{name}: {registered.summary}")
+        for option, field in registered.options.model_fields.items():
+            print(f"    {option} [{field.default}]")
+        print("    " + inspect.cleandoc(registered.options.__doc__ or "").replace("\n", "\n    ") + "\n")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bitmixer.graphs.network import GraphLayer, GraphNetwork, GraphNetworkForm, Schedule
+from bitmixer.graphs.network import GraphLayer, GraphNetworkForm
+from bitmixer.graphs.networks.two_layers import TwoLayers
 from bitmixer.graphs.topology import Features, Topology
 
 
@@ -29,19 +30,8 @@ class SAGELayer(GraphLayer):
         return result
 
 
-class GraphSAGE(GraphNetwork):
+class GraphSAGE(TwoLayers):
     """Two layers over the whole graph, with GCN's sizes: the graphs are small enough to sample no neighbours."""
 
     reads_itself = False
-    schedule = Schedule(learning_rate=0.01, weight_decay=5e-4, epochs=200)
-
-    def __init__(self, form: GraphNetworkForm, *, hidden: int = 16, dropout: float = 0.5) -> None:
-        super().__init__(form)
-        self.layer1 = SAGELayer(form, form.features, hidden, dropout=dropout, reads_graph=True)
-        self.layer2 = SAGELayer(form, hidden, form.classes, dropout=dropout, reads_graph=False)
-
-    def forward(self, topology: Topology) -> Tensor:
-        """Return the logits (nodes, classes)."""
-        hidden = self.layer1(topology.features, topology).relu()
-        logits: Tensor = self.layer2(topology.dense(hidden), topology)
-        return logits
+    layer = SAGELayer
