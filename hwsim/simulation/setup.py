@@ -74,8 +74,8 @@ class Values:
             whose layers are all done.
         array_cycles: What the array takes for an issued layer of the frame that started last, over all its inputs,
             where that depends on values that only flow in the run. The cost table holds its bound.
-        agreement: Compares what it answers under two assignments; without a network (tests of timing alone; a plan refuses
-            probes there) all answers agree.
+        agreement: Compares what it answers under two assignments; without a network (a plan refuses probes there)
+            all answers agree.
     """
 
     confidences: Callable[[bool], tuple[float, ...]] = lambda _: ()

@@ -55,8 +55,7 @@ def test_a_weight_starts_at_the_nearest_code_of_all_planes(weight: Tensor) -> No
     if scale == 0:
         assert not values(quantizer).any()
         return
-    reference = np.rint(weight.double().numpy() / scale * 127) * scale / 127
-    assert np.abs(values(quantizer).numpy() - reference).max() <= scale / 127 * 0.5 * 1.001
+    # Of two codes that are equally near, either will do.
     assert np.abs(values(quantizer).numpy() - weight.numpy()).max() <= scale / 127 * 0.501
     assert set(quantizer.planes.unique().tolist()) <= {0.0, 1.0}
     assert not (quantizer.planes[:, POSITIVE] * quantizer.planes[:, NEGATIVE]).any()
