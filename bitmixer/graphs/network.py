@@ -151,11 +151,15 @@ def _calibrating(network: GraphNetwork) -> Iterator[None]:
 
 
 class GraphLayer(nn.Module):
-    """A layer: what its form says of products, in one place."""
+    """A layer: what its form says of products, in one place.
 
-    def __init__(self, form: GraphNetworkForm) -> None:
+    Attributes:
+        dropout: Share of values that are dropped in a step of training.
+    """
+
+    def __init__(self, form: GraphNetworkForm, *, dropout: float = 0.0) -> None:
         super().__init__()
-        self.form = form
+        self.form, self.dropout = form, dropout
 
     def combination_of(self, inputs: int, outputs: int, *, reads_graph: bool = False) -> Combination:
         """Return a combination of this form; ``reads_graph``: of the graph's own features."""
@@ -172,3 +176,15 @@ class GraphLayer(nn.Module):
             width, heads=heads, stores_messages=stores_messages, score_operations=score_operations,
             widths=self.form.widths, classes=self.form.degree_classes, quantizer=self.form.quantizer,
         )  # fmt: skip
+
+
+@contextmanager
+def without_dropout(network: GraphNetwork) -> Iterator[None]:
+    """Drop nothing for a while."""
+    layers = [module for module in network.modules() if isinstance(module, GraphLayer)]
+    rates = [layer.dropout for layer in layers]
+    for layer in layers:
+        layer.dropout = 0.0
+    yield
+    for layer, rate in zip(layers, rates, strict=True):
+        layer.dropout = rate

@@ -60,6 +60,29 @@ class NodeGraph:
         sums = self.x.sum(dim=1, keepdim=True)
         return replace(self, x=torch.where(sums > 0, self.x / sums, self.x))
 
+    def resplit(self, seed: int, *, per_class: int = 20, validation: int = 500, test: int = 1000) -> NodeGraph:
+        """Return the graph with nodes drawn anew to train, to choose and to judge by.
+
+        Split as Planetoid's own, at random among nodes whose class is known: one split may flatter (Shchur et al.,
+        "Pitfalls of Graph Neural Network Evaluation", arXiv 1811.05868).
+
+        Raises:
+            DataError: There are too few nodes.
+        """
+        known = (self.y >= 0).nonzero().squeeze(1)
+        drawn = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))]
+        is_one = torch.nn.functional.one_hot(self.y[drawn], self.classes)
+        trains = ((is_one.cumsum(0) <= per_class) & is_one.bool()).any(dim=1)
+        rest = drawn[~trains]
+        if len(rest) < validation + test or bool((is_one.sum(0) < per_class).any()):
+            raise DataError(
+                f"graph with {len(known)} nodes of known class: too few to draw {per_class} of each class to train by, "
+                f"{validation} to choose by and {test} to judge by"
+            )
+        nodes = (drawn[trains], rest[:validation], rest[validation : validation + test])
+        masks = [torch.zeros(self.nodes, dtype=torch.bool).index_fill(0, each, value=True) for each in nodes]
+        return replace(self, train_mask=masks[0], val_mask=masks[1], test_mask=masks[2])
+
 
 def node_graph(data: Any) -> NodeGraph:
     """Return the graph that any object with ``x``, ``edge_index`` and ``y`` describes, as those of PyG do.

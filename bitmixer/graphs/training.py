@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from bitmixer.bitwidths import BitWidths
 from bitmixer.errors import TrainingError
-from bitmixer.graphs.network import GraphNetwork, Schedule
+from bitmixer.graphs.network import GraphNetwork, Schedule, without_dropout
 from bitmixer.graphs.topology import Topology
 
 
@@ -32,6 +33,7 @@ class Judged:
 def train(
     network: GraphNetwork, topology: Topology, schedule: Schedule, *, seed: int,
     before_step: Callable[[], None] = lambda: None, before_validation: Callable[[], None] = lambda: None,
+    teacher: Tensor | None = None,
 ) -> None:  # fmt: skip
     """Train in place, and keep the epoch with the least loss of validation nodes.
 
@@ -44,6 +46,9 @@ def train(
         seed: Of dropout.
         before_step: Called before every step.
         before_validation: Called before the loss of validation nodes is measured, after every step.
+        teacher: (nodes, classes) logits to come close to on all nodes but those of the test mask, in place of classes
+            (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). The epoch kept is the one that comes
+            closest on validation nodes.
 
     Raises:
         TrainingError: The graph has no node to train by, or none to choose by, or the loss is not finite.
@@ -52,19 +57,21 @@ def train(
     if not (bool(graph.train_mask.any()) and bool(graph.val_mask.any())):
         raise TrainingError("graph without train_mask or val_mask: mark nodes to train by and nodes to choose by")
     optimizer = _optimizer(network, schedule)
+    learned_from = graph.train_mask if teacher is None else ~graph.test_mask
+    goals = graph.y if teacher is None else teacher.softmax(dim=1)
     torch.manual_seed(seed)
     least, best = torch.inf, copy.deepcopy(network.state_dict())
     for epoch in range(schedule.epochs):
         before_step()
         network.train()
         optimizer.zero_grad()
-        loss = F.cross_entropy(network(topology)[graph.train_mask], graph.y[graph.train_mask])
+        loss = F.cross_entropy(network(topology)[learned_from], goals[learned_from])
         if not bool(torch.isfinite(loss)):
             raise TrainingError(f"the loss is not finite after {epoch} epochs: lower the learning rate")
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         before_validation()
-        remaining = _loss(network, topology, graph.val_mask)
+        remaining = float(F.cross_entropy(logits(network, topology)[graph.val_mask], goals[graph.val_mask]))
         if remaining < least:
             least, best = remaining, copy.deepcopy(network.state_dict())
     network.load_state_dict(best)
@@ -72,28 +79,39 @@ def train(
 
 
 def fine_tune(
-    network: GraphNetwork, topology: Topology, assignment: Mapping[str, BitWidths], *, seed: int, epochs: int = 60
-) -> None:
+    network: GraphNetwork, topology: Topology, assignment: Mapping[str, BitWidths], *, seed: int, epochs: int = 60,
+    distilled: bool = False,
+) -> None:  # fmt: skip
     """Train on under an assignment, with straight-through gradients, at half of the network's own rate.
+
+    ``distilled``: without dropout, towards what the network answers under its present assignment, real numbers say.
 
     Raises:
         TrainingError: As in :func:`train`.
         UnknownSiteError: As in :meth:`GraphNetwork.assign`; so is ``BitWidthError``.
     """
+    teacher = logits(network, topology) if distilled else None
     network.assign(assignment)
     network.calibrate(topology, [assignment])
     schedule = network.schedule
     shorter = Schedule(learning_rate=schedule.learning_rate / 2, weight_decay=schedule.weight_decay, epochs=epochs)
-    train(network, topology, shorter, seed=seed)
+    with without_dropout(network) if distilled else nullcontext():
+        train(network, topology, shorter, seed=seed, teacher=teacher)
     network.calibrate(topology, [assignment])
 
 
 @torch.no_grad()
+def logits(network: GraphNetwork, topology: Topology) -> Tensor:
+    """Return (nodes, classes) what the network says under its assignment."""
+    network.eval()
+    said: Tensor = network(topology)
+    return said
+
+
 def judge(network: GraphNetwork, topology: Topology) -> Judged:
     """Return the accuracies under the network's assignment."""
-    network.eval()
     graph = topology.graph
-    right = network(topology).argmax(dim=1) == graph.y
+    right = logits(network, topology).argmax(dim=1) == graph.y
     return Judged(
         validation=float(right[graph.val_mask].double().mean()), test=float(right[graph.test_mask].double().mean())
     )
@@ -106,9 +124,3 @@ def _optimizer(network: GraphNetwork, schedule: Schedule) -> torch.optim.Optimiz
         for decays, penalty in ((True, schedule.weight_decay), (False, 0.0))
     ]
     return torch.optim.Adam([group for group in groups if group["params"]], lr=schedule.learning_rate)
-
-
-@torch.no_grad()
-def _loss(network: GraphNetwork, topology: Topology, mask: Tensor) -> float:
-    network.eval()
-    return float(F.cross_entropy(network(topology)[mask], topology.graph.y[mask]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -106,3 +107,20 @@ def test_what_is_no_graph_is_refused(changes: dict[str, object], said: str) -> N
     fields = {"x": np.eye(3), "edge_index": [[0, 1], [1, 2]], "y": [0, 1, 1], **changes}
     with pytest.raises(DataError, match=said):
         node_graph(SimpleNamespace(**fields))
+
+
+def test_a_drawn_split_is_as_large_as_asked_for_and_of_known_classes() -> None:
+    graph = BlockModel(nodes=400, edges=2000, classes=4, features=3, seed=2).generate()
+    y = graph.y.clone()
+    y[:30] = -1
+    graph = dataclasses.replace(graph, y=y)
+    first, again, other = (graph.resplit(seed, per_class=5, validation=50, test=100) for seed in (1, 1, 2))
+    masks = torch.stack([first.train_mask, first.val_mask, first.test_mask])
+    assert masks.sum(dim=1).tolist() == [20, 50, 100]
+    assert int(masks.sum(dim=0).max()) == 1
+    assert torch.bincount(y[first.train_mask]).tolist() == [5] * 4
+    assert not bool(masks[:, :30].any())
+    assert torch.equal(first.test_mask, again.test_mask)
+    assert not torch.equal(first.test_mask, other.test_mask)
+    with pytest.raises(DataError, match="too few"):
+        graph.resplit(1, validation=300)

@@ -17,10 +17,9 @@ class LinearLayer(GraphLayer):
     """A combination alone."""
 
     def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, dropout: float, reads_graph: bool) -> None:
-        super().__init__(form)
+        super().__init__(form, dropout=dropout)
         self.combination = self.combination_of(inputs, outputs, reads_graph=reads_graph)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.dropout = dropout
 
     def forward(self, features: Features, topology: Topology) -> Tensor:
         """Return (nodes, outputs)."""
@@ -41,7 +40,9 @@ class PropagationLayer(GraphLayer):
         """Return (nodes, width)."""
         edges = topology.with_loops
         directions = F.normalize(features, dim=1)
-        cosines = (directions[edges.rows] * directions[edges.columns]).sum(dim=1, keepdim=True)
+        cosines = (directions.index_select(0, edges.rows) * directions.index_select(0, edges.columns)).sum(
+            1, keepdim=True
+        )
         attention = edges.softmax(self.beta * cosines).squeeze(1)
         summed: Tensor = self.aggregation(edges, attention, features, topology)
         return summed

@@ -19,7 +19,7 @@ class GATLayer(GraphLayer):
     def __init__(
         self, form: GraphNetworkForm, inputs: int, outputs: int, *, heads: int, dropout: float, reads_graph: bool
     ) -> None:
-        super().__init__(form)
+        super().__init__(form, dropout=dropout)
         self.combination = self.combination_of(inputs, heads * outputs, reads_graph=reads_graph)
         self.aggregation = self.aggregation_of(outputs, heads=heads, score_operations=5 * heads)  # sum, slope, softmax
         self.score_source = nn.Parameter(torch.empty(heads, outputs))
@@ -27,7 +27,7 @@ class GATLayer(GraphLayer):
         nn.init.xavier_uniform_(self.score_source)
         nn.init.xavier_uniform_(self.score_target)
         self.bias = nn.Parameter(torch.zeros(heads * outputs))
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
 
     def forward(self, features: Features, topology: Topology) -> Tensor:
         """Return (nodes, heads x outputs)."""
@@ -35,7 +35,7 @@ class GATLayer(GraphLayer):
         messages = flat.reshape(len(flat), self.heads, -1)
         edges = topology.with_loops
         of_source, of_target = ((messages * score).sum(-1) for score in (self.score_source, self.score_target))
-        scores = F.leaky_relu(of_source[edges.columns] + of_target[edges.rows], SLOPE)
+        scores = F.leaky_relu(of_source.index_select(0, edges.columns) + of_target.index_select(0, edges.rows), SLOPE)
         attention = edges.softmax(scores)
         summed = self.aggregation(edges, attention, messages, topology, dropout=self.dropout)
         result: Tensor = summed.reshape(len(flat), -1) + self.bias

@@ -14,11 +14,10 @@ class GCNLayer(GraphLayer):
     """Messages weighted by 1 / sqrt(d_target d_source), summed with the node's own."""
 
     def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, dropout: float, reads_graph: bool) -> None:
-        super().__init__(form)
+        super().__init__(form, dropout=dropout)
         self.combination = self.combination_of(inputs, outputs, reads_graph=reads_graph)
         self.aggregation = self.aggregation_of(outputs)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.dropout = dropout
 
     def forward(self, features: Features, topology: Topology) -> Tensor:
         """Return (nodes, outputs)."""

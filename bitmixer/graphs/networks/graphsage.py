@@ -14,11 +14,10 @@ class SAGELayer(GraphLayer):
     """The mean of the neighbours' messages beside the node's own (the mean aggregator, section 3.3)."""
 
     def __init__(self, form: GraphNetworkForm, inputs: int, outputs: int, *, dropout: float, reads_graph: bool) -> None:
-        super().__init__(form)
+        super().__init__(form, dropout=dropout)
         self.combination = self.combination_of(inputs, 2 * outputs, reads_graph=reads_graph)
         self.aggregation = self.aggregation_of(outputs)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.dropout = dropout
 
     def forward(self, features: Features, topology: Topology) -> Tensor:
         """Return (nodes, outputs)."""

@@ -7,16 +7,20 @@ from typing import Literal
 
 from bitmixer.errors import QuantizerError, did_you_mean
 from bitmixer.graphs.quantizers.base import REAL, AffineCodes, ClassQuantizer, Owners
+from bitmixer.graphs.quantizers.degree_quant import DegreeQuantizer
 from bitmixer.graphs.quantizers.node_ranges import NodeExtremesQuantizer
+from bitmixer.graphs.quantizers.node_scales import NodeScaleQuantizer
 from bitmixer.graphs.quantizers.ranges import ExtremesQuantizer, LeastErrorQuantizer, MeanExtremesQuantizer
 
-NodeQuantizerName = Literal["extremes", "least_error", "mean_extremes", "node_extremes"]
+NodeQuantizerName = Literal["degree_quant", "extremes", "least_error", "mean_extremes", "node_extremes", "node_scale"]
 
 NODE_QUANTIZERS: dict[str, type[ClassQuantizer]] = {
+    "degree_quant": DegreeQuantizer,
     "extremes": ExtremesQuantizer,
     "least_error": LeastErrorQuantizer,
     "mean_extremes": MeanExtremesQuantizer,
     "node_extremes": NodeExtremesQuantizer,
+    "node_scale": NodeScaleQuantizer,
 }
 
 __all__ = ["NODE_QUANTIZERS", "REAL", "AffineCodes", "ClassQuantizer", "NodeQuantizerName", "Owners", "node_quantizer"]

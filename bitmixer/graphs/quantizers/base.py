@@ -34,7 +34,7 @@ class Owners:
 
     def of_entries(self, per_node: Tensor, like: Tensor) -> Tensor:
         """Return what belongs to each entry of ``like``, of one number per node; broadcasts against ``like``."""
-        each = per_node if self.node is None else per_node[self.node]
+        each = per_node if self.node is None else per_node.index_select(0, self.node)
         return each.reshape(-1, *(1,) * (like.dim() - 1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import statistics
 
@@ -17,7 +18,7 @@ from bitmixer.graphs.networks import GRAPH_NETWORKS, create_graph_network
 from bitmixer.graphs.node_graph import NodeGraph
 from bitmixer.graphs.sites import GRANULARITIES, choices, chosen
 from bitmixer.graphs.topology import Topology
-from bitmixer.graphs.training import fine_tune, judge, train
+from bitmixer.graphs.training import fine_tune, judge, logits, train
 
 REAL = BitWidths(32, 32)
 
@@ -107,13 +108,36 @@ def test_wrong_names_and_widths_are_refused(form: GraphNetworkForm, topology: To
 
 def test_labels_of_test_nodes_change_nothing(blocks: NodeGraph, form: GraphNetworkForm) -> None:
     garbled = dataclasses.replace(blocks, y=torch.where(blocks.test_mask, 2 - blocks.y, blocks.y))
-    logits = []
+    found = []
     for graph in (blocks, garbled):
         torch.manual_seed(1)
         network = create_graph_network("gcn", form)
         train(network, Topology(graph), Schedule(learning_rate=0.01, weight_decay=5e-4, epochs=5), seed=0)
-        logits.append(network(Topology(graph)))
-    assert torch.equal(*logits)
+        found.append(network(Topology(graph)))
+    assert torch.equal(*found)
+
+
+def test_a_distilled_network_answers_as_its_teacher_and_test_nodes_teach_nothing(
+    blocks: NodeGraph, topology: Topology, form: GraphNetworkForm
+) -> None:
+    torch.manual_seed(1)
+    network = create_graph_network("gcn", form)
+    train(network, topology, Schedule(learning_rate=0.01, weight_decay=5e-4, epochs=60), seed=0)
+    taught = logits(network, topology).softmax(dim=1)
+    four = chosen(network.sites, [(choice, 4) for choice in choices(network.sites, "uniform")])
+    distance = []
+    for distilled in (False, True):
+        other = copy.deepcopy(network)
+        fine_tune(other, topology, four, seed=0, epochs=60, distilled=distilled)
+        distance.append(float((logits(other, topology).softmax(dim=1) - taught).abs().mean()))
+    assert distance[1] < 0.75 * distance[0]
+    garbled = torch.where(blocks.test_mask[:, None], 100.0, logits(network, topology))
+    after = []
+    for teacher in (logits(network, topology), garbled):
+        other = copy.deepcopy(network)
+        train(other, topology, Schedule(learning_rate=0.01, weight_decay=0, epochs=3), seed=0, teacher=teacher)
+        after.append(logits(other, topology))
+    assert torch.equal(*after)
 
 
 @pytest.mark.skipif(not (current_data_root() / "planetoid" / "cora.npz").is_file(), reason="needs Cora")

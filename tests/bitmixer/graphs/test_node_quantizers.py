@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bitmixer.bitwidths import BitWidths
 from bitmixer.errors import DataError, QuantizerError
@@ -14,6 +16,7 @@ from bitmixer.graphs.network import GraphNetworkForm
 from bitmixer.graphs.networks import create_graph_network
 from bitmixer.graphs.node_graph import NodeGraph
 from bitmixer.graphs.quantizers import REAL, Owners, node_quantizer
+from bitmixer.graphs.quantizers.degree_quant import DegreeQuantizer
 from bitmixer.graphs.topology import Topology
 
 WIDTHS = (1, 2, 4, 8)
@@ -64,10 +67,13 @@ def test_codes_of_every_width_come_back_to_one_scale(rule: str) -> None:
         assert float((coded.values() - values).abs().max()) <= float(coded.step.max()) / 2 + 1e-6
 
 
-def test_a_range_per_node_holds_bags_of_words_in_one_bit_exactly(blocks: NodeGraph) -> None:
+@pytest.mark.parametrize(("rule", "range_bits", "tolerance"), [("node_extremes", 64, 1e-6), ("node_scale", 16, 1e-2)])
+def test_a_range_per_node_holds_bags_of_words_in_one_bit(
+    blocks: NodeGraph, rule: str, range_bits: int, tolerance: float
+) -> None:
     x = (torch.rand(blocks.nodes, 40, generator=torch.Generator().manual_seed(1)) < 0.05).float()
     topology = Topology(replace(blocks, x=x).row_normalized())
-    form = GraphNetworkForm(features=40, classes=3, input_quantizer="node_extremes")
+    form = GraphNetworkForm(features=40, classes=3, input_quantizer=rule)
     network = create_graph_network("gcn", form).eval()
     real, one = ({site.name: BitWidths(REAL, REAL) for site in network.sites} for _ in range(2))
     for site in network.sites:
@@ -77,9 +83,28 @@ def test_a_range_per_node_holds_bags_of_words_in_one_bit_exactly(blocks: NodeGra
     for assignment in (real, one):
         network.assign(assignment)
         logits.append(network(topology))
-    torch.testing.assert_close(*logits)
+    torch.testing.assert_close(*logits, rtol=tolerance, atol=tolerance)
     stored = storage(network, topology, one).input_bits
-    assert stored == blocks.nodes * (40 + 64)  # the ranges are counted
+    assert stored == blocks.nodes * (40 + range_bits)  # the ranges are counted
+
+
+@given(st.lists(st.floats(0, 1e6, width=32), min_size=2, max_size=12), st.sampled_from([1, 2, 4, 8]))
+def test_a_scale_per_node_errs_by_half_a_step_at_most(row: list[float], bits: int) -> None:
+    quantizer = node_quantizer("node_scale", WIDTHS, 1)
+    quantizer.bits = (bits,)
+    values = torch.tensor([row, [0.0] * len(row)])
+    coded = quantizer.encode(values, owners_of([0, 0]))
+    assert 0 <= float(coded.codes.min()) <= float(coded.codes.max()) <= 2**bits - 1
+    step = float(coded.step[0])
+    clipped = 2**-8 * max(row)  # a bfloat16 may be that much below the greatest value
+    assert float((coded.values() - values).abs().max()) <= step / 2 * (1 + 1e-5) + clipped
+
+
+def test_a_scale_per_node_refuses_what_is_negative() -> None:
+    quantizer = node_quantizer("node_scale", WIDTHS, 2)
+    quantizer.bits = (4, 4)
+    with pytest.raises(QuantizerError, match="use 'node_extremes'"):
+        quantizer(VALUES, owners_of([0, 0, 1, 1]))
 
 
 def test_the_better_rule_is_taken_class_by_class_and_width_by_width() -> None:
@@ -165,3 +190,38 @@ def test_integer_products_equal_those_of_the_values(topology: Topology, form: Gr
         weight = combination.weight_quantizer.encode(combination.weight)
         expected = values[nodes].double() @ (weight.codes * weight.step).double()
         torch.testing.assert_close(exact[nodes].double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_degree_quant_protects_by_rank_of_degree_in_training_alone() -> None:
+    nodes = 4000
+    owners = replace(owners_of([0] * nodes), rank=torch.arange(1, nodes + 1) / nodes)
+    quantizer = node_quantizer("degree_quant", WIDTHS, 1)
+    quantizer.bits = (4,)
+    assert isinstance(quantizer, DegreeQuantizer)
+    expected = 0.1 + 0.1 * owners.rank  # authors' code: p_min + (p_max - p_min) * nodes of no higher degree / nodes
+    torch.testing.assert_close(quantizer.protection(owners), expected)
+    values = torch.rand(nodes, 1, generator=torch.Generator().manual_seed(1)) + 0.013
+    torch.manual_seed(2)
+    spared = torch.stack([(quantizer(values, owners) == values)[:, 0] for _ in range(300)]).double().mean(dim=0)
+    halves = spared[: nodes // 2].mean(), spared[nodes // 2 :].mean()
+    assert [float(each) for each in halves] == pytest.approx([0.125, 0.175], abs=0.01)
+    quantizer.eval()
+    assert int((quantizer(values, owners) == values).sum()) < nodes // 100
+
+
+def test_degree_quant_ranges_are_percentiles_the_widest_seen_and_clamped_values_learn_nothing() -> None:
+    owners = owners_of([0] * 2000)
+    values = torch.randn(2000, 1, generator=torch.Generator().manual_seed(3))
+    values[0] = 1e4
+    quantizer = node_quantizer("degree_quant", WIDTHS, 1).eval()
+    quantizer.bits, quantizer.calibrating = (8,), True
+    ordered = values.reshape(-1).sort().values
+    for scale in (1.0, 0.5):  # the second range is narrower, so the first is kept
+        coded = quantizer.encode(values * scale, owners)
+        ends = float(coded.lower[0]), float(coded.lower[0] + 255 * coded.step[0])
+        assert ends == pytest.approx([float(ordered[1]), float(ordered[-2])], rel=1e-4)
+    given_back = values.clone().requires_grad_()
+    quantizer(given_back, owners).sum().backward()
+    assert given_back.grad is not None
+    assert float(given_back.grad[0]) == 0.0
+    assert float(given_back.grad.sum()) == 2000 - 2  # one more at the other end
