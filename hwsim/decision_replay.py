@@ -77,7 +77,7 @@ def replay_decisions(folder: Path, *, controller: str | None = None) -> Decision
         ControllerError: The controller fails where it did not in the run.
     """
     planned = _plan(folder, controller)
-    device = device_view(planned.device)
+    device = device_view(planned.told_device)
     asked = decided = 0
     differing, failed = [], {}
     for at, stream in enumerate(planned.streams):

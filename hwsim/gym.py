@@ -94,7 +94,7 @@ class BitsEnvironment(gymnasium.Env[NDArray[np.float32], Any]):
         self._stream = 0 if stream is None else names.index(stream)
         self._wake = wake
         self._tick_picoseconds = period_milliseconds * PICOSECONDS_PER_SECOND // 1000
-        self._device = device_view(self._planned.device)
+        self._device = device_view(self._planned.told_device)
         self.ladder = build_ladder(self._options, self._device, self._setup(seed=0).streams[self._stream].view)
         self._clocks = clocks
         rungs = len(self.ladder)

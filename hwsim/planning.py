@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bitmixer.assignment_file import load_assignment
 from bitmixer.data import require_shape
@@ -12,8 +13,10 @@ from bitmixer.documents import KeyPath
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
 from hwsim import provenance
+from hwsim.config.actual_device import actual_profile, departures
 from hwsim.config.learning import Learning, learner_name
 from hwsim.config.profile import DeviceProfile
+from hwsim.config.quantity import Quantity
 from hwsim.config.scenario import Controller, Scenario, Stream, controller_of, load_scenario, resolved, spelled
 from hwsim.controllers import build_controller, parse_controller
 from hwsim.controllers.base import Decision, DeviceView, NetworkView
@@ -39,6 +42,7 @@ class PlannedStream:
         stream: As the scenario has it.
         checkpoint: The network.
         costs: Its cost table on the device.
+        told_costs: The one that its controller is told, from the profile.
         controller: Who decides for its frames.
         needs_outputs: Whether that reads how confident the network is.
         probes: Whether that compares what it answers at other widths.
@@ -48,6 +52,7 @@ class PlannedStream:
     stream: Stream
     checkpoint: Checkpoint
     costs: CostTable
+    told_costs: CostTable
     controller: Controller
     needs_outputs: bool
     probes: bool
@@ -77,9 +82,11 @@ class Plan:
 
     Attributes:
         scenario: The scenario, overrides applied.
-        profile: The device profile, overrides applied.
+        profile: The device profile that controllers are told, overrides applied.
+        departures: Numbers in which the device is off from it: dotted path -> what it has.
         documents: The texts that a run keeps so that it can be run again, by the names of their copies.
-        device: The device.
+        device: The device as it is.
+        told_device: The device of the profile.
         streams: The streams, in the order of the scenario.
         controller: Name of the controller and its options, as written; where streams have others, those too.
         run_id: Hash of all that affects the result.
@@ -88,8 +95,10 @@ class Plan:
 
     scenario: Scenario
     profile: DeviceProfile
+    departures: Mapping[str, Quantity[Any]]
     documents: Mapping[str, str]
     device: Device
+    told_device: Device
     streams: tuple[PlannedStream, ...]
     controller: str
     run_id: str
@@ -124,7 +133,9 @@ def plan(
         if name == scenario.controller.name and not options:
             chosen = scenario.controller
         scenario = scenario.model_copy(update={"controller": chosen})
-    device = build_device(profile)
+    actual = actual_profile(scenario, profile, path, sets)
+    told_device = build_device(profile)
+    device = told_device if actual is profile else build_device(actual)
     check_battery(scenario, device, path, sets)
     check_loads(scenario, profile, path, sets)
     check_faults(scenario, profile, path, sets)
@@ -143,26 +154,31 @@ def plan(
     named = _spelled(scenario, controller)
     scenario = _with_assignments(scenario, path, sets, controller, checkpoints)
     streams = tuple(
-        _planned_stream(scenario, at, device, checkpoint, path, sets, controller)
+        _planned_stream(scenario, at, device, told_device, checkpoint, path, sets, controller)
         for at, checkpoint in enumerate(checkpoints)
     )
     return Plan(
         scenario=scenario,
         profile=profile,
+        departures=departures(profile, actual),
         documents=rerunnable(
             path, sets, scenario, profile, [_from_anywhere(stream.network, path) for stream in scenario.streams]
         ),
         device=device,
+        told_device=told_device,
         streams=streams,
         controller=named,
         learning=_planned_learning(scenario, device, checkpoints, path, sets),
-        run_id=_run_id(scenario, profile, checkpoints),
+        run_id=_run_id(scenario, profile, actual, checkpoints),
     )
 
 
-def _run_id(scenario: Scenario, profile: DeviceProfile, checkpoints: Sequence[Checkpoint]) -> str:
+def _run_id(
+    scenario: Scenario, profile: DeviceProfile, actual: DeviceProfile, checkpoints: Sequence[Checkpoint]
+) -> str:
     """Return the run's hash; networks count by what they are, not by where they lie."""
-    content = resolved(scenario, profile)
+    off = {name: number.value for name, number in departures(profile, actual).items()}
+    content = resolved(scenario, profile) | {"actual_device": off}
     for stream in content["scenario"]["streams"]:
         del stream["network"]
     return provenance.run_id(content, list(map(_identity, checkpoints)))
@@ -195,7 +211,7 @@ def _checkpoint(scenario: Scenario, at: int, path: Path, sets: Sequence[str]) ->
 
 
 def _planned_stream(
-    scenario: Scenario, at: int, device: Device, checkpoint: Checkpoint, path: Path, sets: Sequence[str],
+    scenario: Scenario, at: int, device: Device, told: Device, checkpoint: Checkpoint, path: Path, sets: Sequence[str],
     option: str | None,
 ) -> PlannedStream:  # fmt: skip
     """Return a stream with its cost table, and a controller that has been tried out.
@@ -206,15 +222,16 @@ def _planned_stream(
     stream = scenario.streams[at]
     with blaming(path, sets, ("streams", at, "network")):
         costs = _cost_table(device, checkpoint, stream.inputs_per_frame)
+        told_costs = costs if told is device else _cost_table(told, checkpoint, stream.inputs_per_frame)
     chosen = controller_of(scenario, at)
-    network = NetworkView(graph=checkpoint.graph, costs=costs, accuracies=checkpoint.accuracies)
+    network = NetworkView(graph=checkpoint.graph, costs=told_costs, accuracies=checkpoint.accuracies)
     key, given = _controller_place(scenario, at, option)
     safe = None
     if chosen.safe is not None:
         with blaming(path, sets, (*key, "safe")):
-            safe, _ = build_controller("static", chosen.safe).init(device_view(device), network)
+            safe, _ = build_controller("static", chosen.safe).init(device_view(told), network)
     with blaming(path, sets, key, given):
-        guard = _rehearsed(chosen, device_view(device), network, fails_safe=safe is not None)
+        guard = _rehearsed(chosen, device_view(told), network, fails_safe=safe is not None)
         if guard.needs_outputs and scenario.outputs == "none":
             raise ConfigurationError("reads confidences, but the scenario says outputs: none: set in_step")
         if guard.probes and scenario.outputs == "none":
@@ -224,8 +241,8 @@ def _planned_stream(
         if guard.needs_outputs and scenario.learning is not None:
             raise ConfigurationError("reads confidences, but learning waits for the run's end: leave learning out")
     return PlannedStream(
-        stream=stream, checkpoint=checkpoint, costs=costs, controller=chosen, needs_outputs=guard.needs_outputs,
-        probes=guard.probes, safe=safe,
+        stream=stream, checkpoint=checkpoint, costs=costs, told_costs=told_costs, controller=chosen,
+        needs_outputs=guard.needs_outputs, probes=guard.probes, safe=safe,
     )  # fmt: skip
 
 

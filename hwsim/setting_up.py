@@ -28,6 +28,7 @@ def simulation_setup(planned: Plan, *available_inputs: int) -> Setup:
     scenario = planned.scenario
     return Setup(
         device=planned.device,
+        told_device=planned.told_device,
         streams=tuple(
             _stream_setup(stream, available)
             for stream, available in zip(planned.streams, available_inputs, strict=True)
@@ -68,6 +69,7 @@ def _stream_setup(planned: PlannedStream, available_inputs: int) -> StreamSetup:
         priority=stream.priority,
         graph=planned.checkpoint.graph,
         costs=planned.costs,
+        told_costs=planned.told_costs,
         controller=build_controller(planned.controller.name, planned.controller.options),
         safe=planned.safe,
         answer_limit_seconds=answer_limit_seconds(planned.controller),

@@ -173,6 +173,7 @@ class _Ending(Observer):
             FinishedFrame(
                 frame=event.frame, widths=event.widths, inputs=len(event.inputs), on_time=event.status == "on_time",
                 latency_picoseconds=event.finish_picoseconds - event.arrival_picoseconds,
+                service_picoseconds=event.finish_picoseconds - event.start_picoseconds,
                 energy_joules=event.energy_joules,
             )
         )  # fmt: skip

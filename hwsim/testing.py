@@ -32,8 +32,8 @@ def views(scenario: str) -> tuple[DeviceView, NetworkView]:
 
     planned = plan(scenario, controller="static", sets=["outputs=none"])
     stream = planned.streams[0]
-    return device_view(planned.device), NetworkView(
-        graph=stream.checkpoint.graph, costs=stream.costs, accuracies=stream.checkpoint.accuracies
+    return device_view(planned.told_device), NetworkView(
+        graph=stream.checkpoint.graph, costs=stream.told_costs, accuracies=stream.checkpoint.accuracies
     )
 
 

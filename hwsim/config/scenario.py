@@ -156,6 +156,7 @@ class Scenario(Section):
     Attributes:
         profile: Packaged name, or path from the scenario's folder.
         profile_overrides: Dotted path in the profile -> value that replaces the one there.
+        actual_device: Dotted path in the profile -> what the device really has; controllers are told the profile's.
         duration_picoseconds: Time in which frames arrive; the run then drains.
         seed: Root of every random stream.
         initial_state: Whether the device starts at ambient temperature or as it settles when idle.
@@ -175,6 +176,7 @@ class Scenario(Section):
     description: str = ""
     profile: Text
     profile_overrides: Mapping[Text, Any] = {}
+    actual_device: Mapping[Text, Any] = {}
     duration_picoseconds: PositivePicoseconds
     seed: Count = 0
     initial_state: Literal["ambient", "steady_idle"] = "ambient"
@@ -263,8 +265,11 @@ def spelled(controller: Controller) -> str:
 
 
 def resolved(scenario: Scenario, profile: DeviceProfile) -> dict[str, Any]:
-    """Return all that affects the result, ready for canonical JSON: no descriptions, sources or ranges."""
-    told = {"name", "description", "profile", "profile_overrides"}
+    """Return all that affects the result but for what ``departures`` tells, ready for canonical JSON.
+
+    There are no descriptions, sources or ranges in it.
+    """
+    told = {"name", "description", "profile", "profile_overrides", "actual_device"}
     return {
         "scenario": {key: value for key, value in _bare(scenario).items() if key not in told},
         "profile": {key: value for key, value in _bare(profile).items() if key not in told},

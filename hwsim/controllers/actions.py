@@ -68,6 +68,17 @@ class Ladder:
         told = np.array(widths, dtype=np.float64)
         return int(np.abs(self._table - told).sum(axis=(1, 2)).argmin())
 
+    def same_rung(self, widths: tuple[tuple[int, int], ...]) -> int | None:
+        """Return the rung whose widths a frame ran at throughout, if there is one."""
+        return self._rungs.get(widths)
+
+    @cached_property
+    def _rungs(self) -> dict[tuple[tuple[int, int], ...], int]:
+        return {
+            tuple((weight, activation) for weight, activation in assignment.values()): rung
+            for rung, assignment in enumerate(self.assignments)
+        }
+
     @cached_property
     def _table(self) -> FloatArray:
         return np.array([list(assignment.values()) for assignment in self.assignments], dtype=np.float64)

@@ -95,6 +95,7 @@ class FinishedFrame:
         inputs: How many inputs it had.
         on_time: Whether it met its deadline.
         latency_picoseconds: From its arrival to its end.
+        service_picoseconds: From the issue of its first layer to its end, the time in which it was preempted included.
         energy_joules: Dynamic energy of its layers.
     """
 
@@ -103,6 +104,7 @@ class FinishedFrame:
     inputs: int
     on_time: bool
     latency_picoseconds: int
+    service_picoseconds: int
     energy_joules: float
 
 

@@ -7,8 +7,8 @@ The target is the cheapest rung that is worth nearly as much as the best; each f
 what is learned about the target is minimised over pairs of options. An option is a rung for the frame and what to look
 at when it is done: nothing; its own answers, by a probe at the most bits; or, where it runs at the most bits itself,
 those of another rung, by a probe there, which is cheaper than to run at that rung and then probe at the most bits.
-Rungs that would be too hot or late are out, by beliefs about heat that are learned as well (``learned_heat``,
-``shield``).
+Rungs that would be too hot or late are out, by beliefs about heat and about what frames take that are learned as well
+(``learned_heat``, ``learned_ratios``, ``shield``).
 """
 
 from __future__ import annotations
@@ -38,12 +38,11 @@ from hwsim.controllers.information_directed.target import (
     satisficing_actions,
 )
 from hwsim.controllers.learned_heat import HeatState, LearnedHeat
+from hwsim.controllers.learned_ratios import LearnedRatios, Ratios
 from hwsim.controllers.rate import UNSEEN, Rate
 
 SUREST = 0.995
 """Highest agreement that a prior is centred on: a logit has no infinity."""
-TIME_DEVIATION = 0.03
-"""Relative standard deviation of a frame's time around the cost table's (assumed: planes that must be fetched)."""
 RATE_SECONDS = 2.0
 NOTHING = -1
 
@@ -79,8 +78,11 @@ class IdsState:
     Attributes:
         evidence: Of the agreement of rungs but the first.
         heat: Of temperatures.
+        seconds: Of frames' times in parts of the cost table's.
+        joules: Of their energies, likewise.
         rate: How often frames come.
         rung: In use.
+        clock: Position of the array's clock at the last look.
         look: Rung whose agreement a probe is to tell, as soon as a frame is there that can; or ``NOTHING``.
         probing: Rung of the probe that is under way, or ``NOTHING``.
         inputs: Of a frame.
@@ -88,8 +90,11 @@ class IdsState:
 
     evidence: Evidence
     heat: HeatState
+    seconds: Ratios
+    joules: Ratios
     rate: Rate = UNSEEN
     rung: int = 0
+    clock: int = 0
     look: int = NOTHING
     probing: int = NOTHING
     inputs: int = 1
@@ -110,8 +115,9 @@ class Ids:
         """Start with the most bits, and the accuracies measured after training as the prior."""
         options, self._device = self._options, device
         self._ladder = ladder = build_ladder(options, device, network)
+        self._joules = ladder.joules[:, None] * np.array(device.energy_scales or [1.0] * len(device.frequencies_hertz))
         self._prices = options.energy_weight * ladder.joules / ladder.joules[0]
-        self._heat = LearnedHeat(device)
+        self._heat, self._ratios = LearnedHeat(device), LearnedRatios(len(ladder))
         self._rungs, self._looks, self._look_prices = self._possible()
         agreement = np.minimum(ladder.accuracies[1:] / ladder.accuracies[0], SUREST)
         widths = np.array([list(assignment.values()) for assignment in ladder.assignments[1:]]).reshape(
@@ -124,13 +130,16 @@ class Ids:
         )
         self._model = AccuracyModel(mean=logit(agreement), covariance=covariance, memory=options.memory)
         start = Decision(widths=ladder.assignments[0], reason=f"start at {ladder.names[0]}")
-        return start, IdsState(evidence=self._model.start(), heat=self._heat.start())
+        return start, IdsState(
+            evidence=self._model.start(), heat=self._heat.start(), seconds=self._ratios.start(),
+            joules=self._ratios.start(),
+        )  # fmt: skip
 
     def decide(
         self, observation: Observation, state: IdsState, generator: np.random.Generator
     ) -> tuple[Decision | None, IdsState]:
         """Learn, choose an option, and ask for the probe that is due."""
-        learned = self._learned(observation, state)
+        learned = self._measured(observation, self._learned(observation, state))
         probe, learned = self._due(observation, learned)
         safe, unkept = self._safe(observation, learned)
         rung, look = self._chosen(learned, safe, generator)
@@ -173,6 +182,19 @@ class Ids:
             inputs=finished[-1].inputs if finished else state.inputs,
         )  # fmt: skip
 
+    def _measured(self, observation: Observation, state: IdsState) -> IdsState:
+        """Learn what frames took: those at a rung from end to end, and at one clock as far as can be seen."""
+        ladder, seconds, joules = self._ladder, state.seconds, state.joules
+        clock = ladder.clock(min(observation.frequency_hertz, observation.throttle_cap_hertz))
+        for frame in observation.finished:
+            rung = ladder.same_rung(frame.widths)
+            if rung is None or clock != state.clock:
+                continue
+            taken = frame.service_picoseconds / PICOSECONDS_PER_SECOND
+            seconds = self._ratios.after(seconds, rung, taken / float(ladder.seconds[rung, clock]))
+            joules = self._ratios.after(joules, rung, frame.energy_joules / float(self._joules[rung, clock]))
+        return replace(state, seconds=seconds, joules=joules, clock=clock)
+
     def _due(self, observation: Observation, state: IdsState) -> tuple[Probe | None, IdsState]:
         """Return the probe that was wished for, if the frame that finished last can tell what it is for."""
         if state.look == NOTHING or state.probing != NOTHING or not observation.finished:
@@ -186,10 +208,10 @@ class Ids:
     def _safe(self, observation: Observation, state: IdsState) -> tuple[NDArray[np.intp], tuple[str, ...]]:
         """Return the rungs that may be taken, and the limits that none of them keeps."""
         ladder, options, limits = self._ladder, self._options, []
-        clock = ladder.clock(min(observation.frequency_hertz, observation.throttle_cap_hertz))
-        seconds = ladder.seconds[:, clock]
+        seconds = ladder.seconds[:, state.clock] * state.seconds.means
         if self._device.trip_celsius:
-            watts = np.minimum(state.rate.per_second or 0.0, 1.0 / seconds) * ladder.joules
+            joules = self._joules[:, state.clock] * state.joules.means
+            watts = np.minimum(state.rate.per_second or 0.0, 1.0 / seconds) * joules
             forecast = self._heat.forecast(state.heat, seconds=options.horizon_seconds, watts=watts)
             highest = self._device.trip_celsius[0] - options.below_trip_kelvin
             limits.append(Limit(name="temperature", forecast=forecast, limit=highest, risk=options.risk))
@@ -198,7 +220,7 @@ class Ids:
         if len(deadlines):
             left = (deadlines - observation.time_picoseconds) / PICOSECONDS_PER_SECOND
             each = float((left / np.arange(1, len(left) + 1)).min())
-            forecast = Forecast.gaussian(seconds, TIME_DEVIATION * seconds)
+            forecast = Forecast.gaussian(seconds, ladder.seconds[:, state.clock] * state.seconds.deviations)
             limits.append(Limit(name="deadline", forecast=forecast, limit=each, risk=options.risk))
         verdict = shield(limits, len(ladder))
         return verdict.allowed, verdict.unkept

@@ -75,6 +75,7 @@ def write_manifest(planned: Plan, folder: Path, *, interrupted: bool) -> None:
         "scenario": resolved(scenario, planned.profile)["scenario"],
         "profile": planned.profile.name,
         "profile_values": resolved(scenario, planned.profile)["profile"],
+        "actual_device": {name: number.text for name, number in planned.departures.items()},
         "controller": planned.controller,
         "seed": scenario.seed,
         **_stream_entries(planned),

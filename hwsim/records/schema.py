@@ -104,7 +104,7 @@ DECISIONS = _table(
 
 FINISHED = pa.struct([
     ("frame", pa.int64()), ("widths", pa.string()), ("inputs", pa.int32()), ("on_time", pa.bool_()),
-    ("latency_picoseconds", pa.int64()), ("energy_joules", pa.float64()),
+    ("latency_picoseconds", pa.int64()), ("service_picoseconds", pa.int64()), ("energy_joules", pa.float64()),
 ])  # fmt: skip
 PROBED = pa.struct([("frame", pa.int64()), ("widths", pa.string()), ("inputs", pa.int32()), ("agreeing", pa.int32())])
 OBSERVATIONS = _table(

@@ -190,11 +190,12 @@ class Accelerator:
         lane.last = frame, widths
         lane.answered_inputs += len(frame.inputs)
         if lane.finished is not None:
-            latency = int(self._environment.now) - frame.arrival_picoseconds
+            now = int(self._environment.now)
             lane.finished.append(
                 FinishedFrame(
                     frame=frame.number, widths=widths, inputs=len(frame.inputs), on_time=on_time,
-                    latency_picoseconds=latency, energy_joules=job.energy_joules,
+                    latency_picoseconds=now - frame.arrival_picoseconds,
+                    service_picoseconds=now - job.started_picoseconds, energy_joules=job.energy_joules,
                 )
             )  # fmt: skip
 

@@ -60,8 +60,8 @@ class ControlLoop:
     """
 
     def __init__(
-        self, environment: simpy.Environment, controller: Guard, device: Device, network: NetworkView,
-        lane: Lane, clock: Clock, plant: Plant, announcer: Announcer, *,
+        self, environment: simpy.Environment, controller: Guard, device: Device, told: DeviceView,
+        network: NetworkView, lane: Lane, clock: Clock, plant: Plant, announcer: Announcer, *,
         die_sensor: SensorChannel, read_free_bandwidth: Callable[[], float | None],
         read_state_of_charge: Callable[[], float | None], read_power_watts: Callable[[], float | None],
         confidences: Callable[[bool], tuple[float, ...]],
@@ -70,6 +70,7 @@ class ControlLoop:
         self._environment = environment
         self._controller = controller
         self._device = device
+        self._told = told
         self._network = network
         self._lane = lane
         self._clock = clock
@@ -104,7 +105,7 @@ class ControlLoop:
         self._starts += 1
         self.asleep = self._failed = False
         try:
-            first, self._state = self._controller.init(device_view(self._device), self._network)
+            first, self._state = self._controller.init(self._told, self._network)
         except ControllerError as error:
             first = self._fall_back(error, None)
         else:

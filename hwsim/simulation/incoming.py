@@ -26,6 +26,7 @@ class StreamSetup:
         priority: A higher one goes first.
         graph: The network.
         costs: Its cost table on the device, for ``inputs_per_frame``.
+        told_costs: As its controller is told that they are; ``None``: as they are.
         controller: Who decides for its frames.
         safe: Widths that take its place if it fails; ``None``: the run ends then.
         answer_limit_seconds: Longest real time for one of its answers.
@@ -50,11 +51,12 @@ class StreamSetup:
     safe: Decision | None = None
     answer_limit_seconds: float = 10.0
     accuracies: Mapping[int, float] = field(default_factory=dict)
+    told_costs: CostTable | None = None
 
     @property
     def view(self) -> NetworkView:
         """What its controller may know of the network."""
-        return NetworkView(graph=self.graph, costs=self.costs, accuracies=self.accuracies)
+        return NetworkView(graph=self.graph, costs=self.told_costs or self.costs, accuracies=self.accuracies)
 
 
 def frames(streams: Sequence[StreamSetup], duration_picoseconds: int, seed: int) -> Iterator[Frame]:

@@ -25,6 +25,7 @@ class Setup:
 
     Attributes:
         device: The device.
+        told_device: As controllers are told that it is; ``None``: as it is.
         streams: What arrives, and who decides for it.
         ambient: Temperature around the device.
         shared_dram: What others take of the DRAM; ``None``: nothing.
@@ -58,6 +59,7 @@ class Setup:
     harvest: PowerSeries = PowerSeries.constant(0.0)  # noqa: RUF009 (frozen)
     loads: tuple[CoRunningLoad, ...] = ()
     learning: LearningSetup | None = None
+    told_device: Device | None = None
 
     @property
     def cost_tables(self) -> list[CostTable]:

@@ -20,7 +20,7 @@ from hwsim.simulation.accelerator import Accelerator
 from hwsim.simulation.activity import Activity
 from hwsim.simulation.bandwidth import Bandwidth, BandwidthCounter
 from hwsim.simulation.clock import Clock
-from hwsim.simulation.control import ControlLoop
+from hwsim.simulation.control import ControlLoop, device_view
 from hwsim.simulation.events import Announcer, Observer, TelemetrySampled
 from hwsim.simulation.idle_states import IdleStates
 from hwsim.simulation.incoming import frames, source
@@ -114,9 +114,10 @@ class Simulator:
             for stream, lane, each in zip(setup.streams, self._lanes, values, strict=True)
         ]
         self._accelerator.probe_ended = lambda stream, widths: self._probing[stream].end(widths)
+        told = device_view(setup.told_device or device)
         self.controls = [
             ControlLoop(
-                self._environment, guard, device, stream.view, lane, self._clock, self.plant, self._announcer,
+                self._environment, guard, device, told, stream.view, lane, self._clock, self.plant, self._announcer,
                 die_sensor=self._reported,
                 read_free_bandwidth=lambda: None if counter is None else counter.reading,
                 read_state_of_charge=lambda: None if self._supply is None else self._supply.reading,

@@ -33,7 +33,8 @@ def observed(frame: int, *, celsius: float = 50.0, **changes: Any) -> Observatio
 def finished(frame: int, rung: int) -> FinishedFrame:
     return FinishedFrame(
         frame=frame, widths=tuple(LADDER.assignments[rung].values()), inputs=INPUTS, on_time=True,
-        latency_picoseconds=SECOND // 50, energy_joules=float(LADDER.joules[rung]),
+        latency_picoseconds=SECOND // 50, service_picoseconds=round(LADDER.seconds[rung, 0] * SECOND),
+        energy_joules=float(LADDER.joules[rung]),
     )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def seen(seconds: float, celsius: float | None = 50.0, **changes: Any) -> Observ
 def finished(frame: int, rung: int, *, on_time: bool = True) -> FinishedFrame:
     return FinishedFrame(
         frame=frame, widths=tuple(LADDER.assignments[rung].values()), inputs=28, on_time=on_time,
-        latency_picoseconds=SECOND // 50, energy_joules=float(LADDER.joules[rung]),
+        latency_picoseconds=SECOND // 50, service_picoseconds=SECOND // 50, energy_joules=float(LADDER.joules[rung]),
     )  # fmt: skip
 
 
