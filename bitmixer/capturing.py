@@ -63,7 +63,7 @@ def capture(model: nn.Module, example: Tensor, *, name: str = "") -> LayerGraph:
     """Return what hardware must know of a network: sites, shapes, traffic, joins.
 
     Args:
-        model: A meta-quantized network, or any module that :func:`bitmixer.convert` takes.
+        model: A meta-quantized network, or any module that :func:`bitmixer.conversion.convert` takes.
         example: A batch of inputs; one is enough.
         name: Name of the network in the graph.
 

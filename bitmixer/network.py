@@ -39,7 +39,7 @@ class NamedSite:
 class MetaQuantizedNetwork(nn.Module):
     """The twin of an ``nn.Module`` whose layers can change their bit-widths between two forward passes.
 
-    Made by :func:`bitmixer.convert`. It starts with its quantisers off, where it equals the original bit for
+    Made by :func:`bitmixer.conversion.convert`. It starts with its quantisers off, where it equals the original bit for
     bit; :meth:`quantize` turns them on.
 
     Attributes:

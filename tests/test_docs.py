@@ -171,6 +171,11 @@ def test_the_figure_of_throttling_shows_the_laws_as_they_are(tmp_path: Path) -> 
     assert written.read_text(encoding="utf-8") == (DOCS / "images" / "throttling.svg").read_text(encoding="utf-8")
 
 
+def test_the_figure_of_the_data_flow_is_as_its_script_draws_it(tmp_path: Path) -> None:
+    written = script("examples/data_flow.py").main(tmp_path / "data_flow.svg")
+    assert written.read_text(encoding="utf-8") == (DOCS / "images" / "data_flow.svg").read_text(encoding="utf-8")
+
+
 def test_every_arm_sees_the_same_images_from_the_same_float_network() -> None:
     arms = script("results/bit_mixer_arms.py").arms()
     assert len(arms) == 12  # those of the comparison, and one that trains the lowest width more

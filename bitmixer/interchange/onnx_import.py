@@ -29,8 +29,8 @@ UNQUANTISED_BITS = MAX_BITS
 def from_onnx(path: str | Path, *, input_shape: Sequence[int] | None = None) -> fx.GraphModule:
     """Return the network in an ONNX or QONNX file, with its weights, in evaluation mode.
 
-    It takes float tensors and can be given to :func:`bitmixer.convert`. Constants that a ``Quant`` rounds are
-    rounded; the quantisers of activations are left out, since conversion puts its own in their place.
+    It takes float tensors and can be given to :func:`bitmixer.conversion.convert`. Constants that a ``Quant`` rounds
+    are rounded; the quantisers of activations are left out, since conversion puts its own in their place.
 
     Args:
         path: The file; external data lies beside it.

@@ -41,7 +41,7 @@ def export_qonnx(
     """Write a network, frozen under an assignment, as QONNX.
 
     The file is complete (shapes included) and its executor gives the network's logits. Read it back with
-    :func:`bitmixer.from_onnx`.
+    :func:`bitmixer.interchange.onnx_import.from_onnx`.
 
     Args:
         network: The network; its own assignment is left alone.

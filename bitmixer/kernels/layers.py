@@ -70,11 +70,11 @@ def convolve(
     weight_format: CodeFormat,
     product: Product = popcount_product,
 ) -> Integers:
-    """Return the accumulators of a convolution over any number of axes, shape (inputs, outputs, *positions).
+    """Return the accumulators of a convolution over any number of axes, shape ``(inputs, outputs, *positions)``.
 
     Args:
-        inputs: Codes, shape (inputs, channels, *sizes).
-        weights: Codes, shape (outputs, channels / groups, *kernel).
+        inputs: Codes, shape ``(inputs, channels, *sizes)``.
+        weights: Codes, shape ``(outputs, channels / groups, *kernel)``.
         stride: Step per axis.
         padding: Zeros on both sides per axis.
         dilation: Distance of the kernel's taps per axis.

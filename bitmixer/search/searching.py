@@ -20,6 +20,7 @@ from bitmixer.search.points import Judge, Point, pareto_front
 from bitmixer.search.sampling import random_under
 
 METHODS = ("greedy", "exact", "random")
+"""Ways to search."""
 BETWEEN = 3
 """Budgets of a Pareto front between the costs of two neighbouring uniform widths."""
 

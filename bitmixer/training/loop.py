@@ -146,7 +146,7 @@ def fit(
     before making it), images and folder, to the same bits. Afterwards the quantisers are on, in evaluation mode.
 
     Args:
-        network: The network, as :func:`bitmixer.convert` returned it; trained in place.
+        network: The network, as :func:`bitmixer.conversion.convert` returned it; trained in place.
         images: What it is trained on.
         training: How; a float stage is left out, as the network is a twin already.
         folder: Where the training state is kept.

@@ -5,7 +5,7 @@ Usage:
         --images 300 --random 10 --pareto --out runs/front
     python -m bitmixer search resnet20_mnist5k --data mnist5k+noise0.8@7 --budget 'average_bits<=3' \
         --method random --random 50 --out runs/random
-    python docs/examples/search.py runs/front runs/random > docs/search.md
+    python docs/examples/search.py runs/front runs/random > docs/budgets.md
 """
 
 from __future__ import annotations
