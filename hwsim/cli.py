@@ -17,6 +17,7 @@ from hwsim.commands.replay import replay
 from hwsim.commands.report import report
 from hwsim.commands.run import run
 from hwsim.commands.schema import schema
+from hwsim.commands.sweep import sweep
 from hwsim.commands.thermal import thermal
 from hwsim.commands.validate import validate
 from hwsim.errors import HwsimError
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(replay)
 app.command()(compare)
+app.command()(sweep)
 app.command()(validate)
 app.add_typer(profiles_app, name="profiles")
 app.command()(controllers)

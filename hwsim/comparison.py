@@ -11,7 +11,6 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -160,9 +159,9 @@ def _samples(
     folders: Sequence[RunFolder], drawn: NDArray[np.int64], rates: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, _Sample | None]:
     """Return every metric of one controller."""
-    summaries = [_with_streams(folder.summary) for folder in folders]
+    summaries = [metrics_of(folder.summary) for folder in folders]
     samples: dict[str, _Sample | None] = {}
-    for metric in filter(partial(_is_metric, summaries[0]), summaries[0]):
+    for metric in summaries[0]:
         values = [summary.get(metric) for summary in summaries]
         if any(value is None for value in values):
             samples[metric] = None
@@ -173,17 +172,22 @@ def _samples(
     return samples
 
 
-def _with_streams(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a summary that has the metrics of each of several streams beside the totals: ``camera.accuracy``."""
+def metrics_of(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return what a summary has in numbers and runs can be compared by; null where a run has no outcome for it.
+
+    The metrics of each of several streams stand beside the totals: ``camera.accuracy``.
+    """
     own = summary.get("streams", {}).items()
-    return {**summary, **{f"{stream}.{name}": value for stream, metrics in own for name, value in metrics.items()}}
+    everything = {
+        **summary,
+        **{f"{stream}.{name}": value for stream, metrics in own for name, value in metrics.items()},
+    }
+    return {name: value for name, value in everything.items() if _is_number(value) and name not in NOT_COMPARED}
 
 
-def _is_metric(summary: Mapping[str, Any], name: str) -> bool:
-    """Return whether an entry of a summary is a number, or would be one had the run an outcome for it."""
-    value = summary[name]
-    number = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-    return number and name not in NOT_COMPARED
+def _is_number(value: object) -> bool:
+    """Return whether an entry is a number, or would be one had the run an outcome for it."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _interval(sample: _Sample) -> Interval:

@@ -38,7 +38,8 @@ def rerunnable(
     tree = _changed(read_tree(path), for_scenario)
     changes = [*profile_changes(tree, scenario), *for_profile]
     device = _changed(read_extended(find("profiles", scenario.profile, beside=path.parent)), changes)
-    tree.data.pop("profile_overrides", None)
+    for told in ("profile_overrides", "sweep"):  # which is in the profile, and of which this run is a part
+        tree.data.pop(told, None)
     tree.data |= {"profile": PROFILE, "seed": scenario.seed, "decisions": scenario.decisions}
     tree.data["controller"] |= _decides(scenario.controller)
     for stream, given, network in zip(tree.data["streams"], scenario.streams, networks, strict=True):

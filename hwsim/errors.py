@@ -27,3 +27,9 @@ class InvariantError(HwsimError):
 
 class ControllerError(InvariantError):
     """Raised when a controller raises, hangs, or wants what does not exist; names the controller."""
+
+
+class ExecutorError(HwsimError):
+    """Raised when runs cannot be carried out as processes die."""
+
+    exit_code = 3

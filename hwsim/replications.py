@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Sequence
 from pathlib import Path
 
 from bitmixer.errors import did_you_mean
 from hwsim.comparison import Comparison
 from hwsim.errors import ConfigurationError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One run: a pure function of its fields, so that it can be skipped where its result is there."""
-
-    scenario: str
-    controller: str
-    seed: int
-    sets: tuple[str, ...]
-    folder: Path
+from hwsim.sweeps.executors import build_executor
+from hwsim.sweeps.pace import Pace
+from hwsim.sweeps.tasks import Progress, Task, carry_out, execute
 
 
 def compare_controllers(
     scenario: str, controllers: Sequence[str], *, replications: int, jobs: int, folder: Path,
     sets: Sequence[str] = (), baseline: str | None = None,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Progress = lambda stage, share: None,
 ) -> Comparison:  # fmt: skip
     """Run every controller under every seed, write tables and figures into ``folder``, return the comparison.
 
@@ -52,19 +40,16 @@ def compare_controllers(
         )
     plans = {name: pipeline.plan(scenario, controller=name, sets=sets) for name in controllers}
     first_seed = next(iter(plans.values())).scenario.seed
+    seeds = range(first_seed, first_seed + replications)
+    folders = {(name, seed): pipeline.run_folder(folder, name, seed) for seed in seeds for name in controllers}
     tasks = [
-        Task(
-            scenario=scenario,
-            controller=name,
-            seed=first_seed + replication,
-            sets=tuple(sets),
-            folder=pipeline.run_folder(folder, name, first_seed + replication),
-        )
-        for replication in range(replications)
-        for name in controllers
+        Task(scenario=scenario, controller=name, seed=seed, sets=tuple(sets), parent=folder, name=own.name)
+        for (name, seed), own in folders.items()
     ]
-    _run_all(tasks, jobs, progress)
-    runs = {name: [RunFolder(task.folder) for task in tasks if task.controller == name] for name in controllers}
+    with build_executor("processes", jobs) as executor:
+        for _ in carry_out(execute, tasks, executor, Pace(len(tasks)), progress):
+            pass
+    runs = {name: [RunFolder(folders[name, seed]) for seed in seeds] for name in controllers}
     comparison = compare(runs, scenario=next(iter(plans.values())).scenario.name, baseline=baseline)
     (folder / "comparison.json").write_text(comparison.to_json(), encoding="utf-8")
     (folder / "comparison.csv").write_text(comparison.to_csv(), encoding="utf-8")
@@ -83,43 +68,3 @@ def default_controllers(scenario: str, sets: Sequence[str] = ()) -> list[str]:
     networks = (set(stream.checkpoint.graph.uniform_bits) for stream in pipeline.plan(scenario, sets=sets).streams)
     widths = sorted(set.intersection(*networks), reverse=True)
     return ["static", *(f"static:bits={bits}" for bits in widths[1:]), "hysteresis"]
-
-
-def execute(task: Task) -> None:
-    """Carry out one run, unless its folder already holds it whole."""
-    from hwsim import pipeline
-
-    planned = pipeline.plan(task.scenario, controller=task.controller, seed=task.seed, sets=task.sets)
-    if _is_done(task.folder, planned.run_id):
-        return
-    summary = pipeline.run(planned, task.folder, figures=False)
-    if summary.get("interrupted"):
-        raise KeyboardInterrupt
-
-
-def _run_all(tasks: Sequence[Task], jobs: int, progress: Callable[[str, float], None]) -> None:
-    if jobs == 1:
-        for done, task in enumerate(tasks):
-            progress(f"{task.controller}, seed {task.seed}", done / len(tasks))
-            execute(task)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        pending = {pool.submit(execute, task) for task in tasks}
-        try:
-            while pending:
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
-                progress(f"{len(tasks) - len(pending)} of {len(tasks)} runs", 1 - len(pending) / len(tasks))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _is_done(folder: Path, run_id: str) -> bool:
-    """Whether a folder holds a complete run of this identity; the summary is written last."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return summary.get("run_id") == run_id and not summary.keys() & {"interrupted", "failed"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,6 +113,11 @@ def parse(text: str, origin: str) -> Tree:
     Raises:
         DocumentError: Not YAML 1.2, or more than documents use (tags, dates, NaN, keys of numbers).
     """
+    return copy.deepcopy(_parsed(text, origin))  # the caller may change what it gets
+
+
+@lru_cache(maxsize=64)  # the runs of a sweep have their documents in common, and parsing is most of planning a run
+def _parsed(text: str, origin: str) -> Tree:
     if len(text) > _LONGEST_TEXT:
         raise DocumentError(f"{origin}: longer than {_LONGEST_TEXT} characters: not a configuration file")
     tree = Tree()

@@ -11,8 +11,13 @@ PROFILE_PREFIX = "profile."
 """What a path begins with that leads into the profile."""
 
 
-def parse_set(item: str) -> Override:
+def parse_set(item: str, *, option: str = "--set", example: str = "streams.0.deadline='50 ms'") -> Override:
     """Return what one ``path=value`` says; the value is YAML.
+
+    Args:
+        item: What the user wrote.
+        option: Behind which option, for error messages.
+        example: What could have been written.
 
     Raises:
         ConfigurationError: No path, no ``=``, or a value that is not YAML.
@@ -20,8 +25,8 @@ def parse_set(item: str) -> Override:
     path, equals, text = item.partition("=")
     path = path.strip()
     if not equals or not all(path.split(".")):
-        raise ConfigurationError(f"--set {item}: expected PATH=VALUE, for example --set streams.0.deadline='50 ms'")
-    place = f"--set {path}"
+        raise ConfigurationError(f"{option} {item}: expected PATH=VALUE, for example {option} {example}")
+    place = f"{option} {path}"
     return Override(path, parse(text, place).data, place)
 
 

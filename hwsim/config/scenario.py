@@ -30,6 +30,7 @@ from hwsim.config.quantity import (
     Whole,
     written,
 )
+from hwsim.config.sweep import Sweep
 from hwsim.config.time_series import CoRunningLoad, Power, Temperature
 from hwsim.drift import Drift
 from hwsim.errors import ConfigurationError
@@ -169,6 +170,7 @@ class Scenario(Section):
         controller: Who decides, for each stream that does not say otherwise.
         faults: What goes wrong with the device's sensors.
         learning: How the device trains the network of one stream while it has nothing else to do.
+        sweep: What ``hwsim sweep`` varies; no single run hangs on it.
     """
 
     schema_version: Literal[1]
@@ -190,6 +192,7 @@ class Scenario(Section):
     controller: Controller
     learning: Learning | None = None
     faults: tuple[Fault, ...] = ()
+    sweep: Sweep | None = None
 
     def contradictions(self) -> Iterator[Problem]:
         """Yield a lack of streams, two of one name, a controller without a stream, and outputs that have no data."""
@@ -269,7 +272,7 @@ def resolved(scenario: Scenario, profile: DeviceProfile) -> dict[str, Any]:
 
     There are no descriptions, sources or ranges in it.
     """
-    told = {"name", "description", "profile", "profile_overrides", "actual_device"}
+    told = {"name", "description", "profile", "profile_overrides", "actual_device", "sweep"}
     return {
         "scenario": {key: value for key, value in _bare(scenario).items() if key not in told},
         "profile": {key: value for key, value in _bare(profile).items() if key not in told},
