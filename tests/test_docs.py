@@ -171,6 +171,15 @@ def test_the_figure_of_throttling_shows_the_laws_as_they_are(tmp_path: Path) -> 
     assert written.read_text(encoding="utf-8") == (DOCS / "images" / "throttling.svg").read_text(encoding="utf-8")
 
 
+def test_the_page_of_validation_says_what_the_twins_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    validation = script("results/validation.py")
+    monkeypatch.setattr(validation, "PAGE", tmp_path / "validation.md")
+    validation.page()
+    written = (tmp_path / "validation.md").read_text(encoding="utf-8")
+    outdated = "a twin changed: python docs/results/validation.py page"
+    assert written == (DOCS / "results/validation.md").read_text(encoding="utf-8"), outdated
+
+
 def test_the_figure_of_the_data_flow_is_as_its_script_draws_it(tmp_path: Path) -> None:
     written = script("examples/data_flow.py").main(tmp_path / "data_flow.svg")
     assert written.read_text(encoding="utf-8") == (DOCS / "images" / "data_flow.svg").read_text(encoding="utf-8")

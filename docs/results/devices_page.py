@@ -17,7 +17,7 @@ MEASURED = {240.0: (27.711, 1043.8), 370.0: (40.356, 1608.0)}
 
 def written(found: dict[str, Any]) -> str:
     """Return the page."""
-    parts = [_head(found), _table(_rows(found)), _gap9(found["gap9"]), _misses(found)]
+    parts = [_head(found), _table(rows(found)), _gap9(found["gap9"]), _misses(found)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -40,12 +40,13 @@ def _row(device: str, what: str, published: tuple[float, str, str], ours: float,
     return [f"`{device}`", what, f"{value:g} {unit}", source, f"{ours:.4g} {unit}", f"{ratio:.2f}", why]
 
 
-def _rows(found: dict[str, Any]) -> list[list[str]]:
+def rows(found: dict[str, Any]) -> list[list[str]]:
+    """Return the rows of the table: device, what, published, where, profile, ratio, why."""
     tpu, loads, runs = found["edge_tpu_module"]["points"][0], found["full_load"], found["throttled"]
     edge, glasses = loads["edge_tpu_module"], loads["wearable"]
     engine = glasses["array_watts"] * 17e-3
     life = glasses["battery_joules"] / (glasses["rest_watts"] + 18 * engine) / 3600
-    rows = [
+    table = [
         _row(
             "bismo_pynq_z1",
             "peak",
@@ -57,10 +58,10 @@ def _rows(found: dict[str, Any]) -> list[list[str]]:
     for point in found["gap9"]["points"]:
         joules, rate = MEASURED[point["megahertz"]]
         at = f"{point['volts']:.2f} V, {point['megahertz']:g} MHz"
-        rows.append(
+        table.append(
             _row("gap9", f"ResNet-8, 8 bits, {at}", (joules, "uJ", MLPERF), point["microjoules"], "below, term by term")
         )
-        rows.append(
+        table.append(
             _row(
                 "gap9",
                 f"the same, time, {at}",
@@ -72,7 +73,7 @@ def _rows(found: dict[str, Any]) -> list[list[str]]:
     low, high = found["gap9"]["points"][1]["microjoules"], found["gap9"]["points"][0]["microjoules"]
     runs_edge, runs_rk, runs_phone = runs["edge_tpu_module"], runs["rk3588_npu"], runs["phone"]
     return [
-        *rows,
+        *table,
         _row("gap9", "energy at 0.80 V over that at 0.65 V", (40.356 / 27.711, "", MLPERF), high / low, "V squared, and rest"),
         _row("wearable", "17 ms of inference", (1.59, "mJ", GLASSES), 1e3 * engine, "the engine's full load; theirs is not full"),
         _row("wearable", "hours at 18 frames/s on 154 mAh", (9.3, "h", GLASSES), life, "rest of the glasses by construction"),
