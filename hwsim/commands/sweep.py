@@ -25,7 +25,9 @@ def sweep(
         list[str] | None,
         typer.Option(help="A parameter more: PATH=[A,B,C], or PATH='{low: 1 ms, high: 1 s, scale: log, points: 4}'."),
     ] = None,
-    executor: Annotated[str, typer.Option(help="Who carries out the runs: serial or processes.")] = "processes",
+    executor: Annotated[
+        str, typer.Option(help="Who carries out the runs: serial, processes, or ray (extra scale).")
+    ] = "processes",
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes [one per core].")] = None,
     shard: Annotated[
         str | None, typer.Option(help="Make the I-th of N parts of the runs, and no table: 2/8. For batch systems.")

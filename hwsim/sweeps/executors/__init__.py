@@ -9,6 +9,7 @@ from bitmixer.errors import did_you_mean
 from hwsim.errors import ConfigurationError
 from hwsim.sweeps.executors.base import Executor
 from hwsim.sweeps.executors.processes import ProcessExecutor
+from hwsim.sweeps.executors.ray import RayExecutor
 from hwsim.sweeps.executors.serial import SerialExecutor
 
 __all__ = ["EXECUTORS", "Executor", "build_executor", "usable_cores"]
@@ -16,6 +17,7 @@ __all__ = ["EXECUTORS", "Executor", "build_executor", "usable_cores"]
 EXECUTORS: Mapping[str, Callable[[int], Executor]] = {
     "serial": lambda jobs: SerialExecutor(),
     "processes": lambda jobs: ProcessExecutor(jobs) if jobs > 1 else SerialExecutor(),
+    "ray": RayExecutor,
 }
 """Name -> what makes one of so many processes."""
 
