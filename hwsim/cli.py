@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
-import typer
-
-from bitmixer.errors import BitmixerError
+import hwsim
+from bitmixer.command_line import CommandLine
 from hwsim.commands.area import area
 from hwsim.commands.compare import compare
 from hwsim.commands.controllers import controllers
@@ -22,15 +19,21 @@ from hwsim.commands.thermal import thermal
 from hwsim.commands.validate import validate
 from hwsim.errors import HwsimError
 
-app = typer.Typer(
-    name="hwsim",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Simulate a bit-serial accelerator on a hot device, with a real network's outputs.",
-    epilog="Start here: python -m hwsim run thermal_throttle. Exit codes: 0 done, 1 a --fail-on limit was crossed, "
-    "2 bad usage or input, 3 an invariant was broken, 130 interrupted.",
+app = CommandLine(
+    "hwsim",
+    "Simulate a bit-serial accelerator on a hot device, with a real network's outputs.",
+    hwsim.__version__,
+    epilog="""\
+Start here (python -m hwsim is the same):
+  hwsim run thermal_throttle
+  hwsim COMMAND --help
+
+Exit codes:
+  0    done
+  1    done, but a --fail-on limit was crossed
+  2    bad usage or input
+  3    an invariant was broken, or what was recorded does not hold
+  130  interrupted; what was finished is kept""",
 )
 app.command()(run)
 app.command()(replay)
@@ -48,15 +51,5 @@ app.command()(digest)
 
 
 def main() -> None:
-    """Run the command line; errors are one line on stderr and an exit code, never a traceback."""
-    try:
-        app(prog_name="hwsim", standalone_mode=True)
-    except HwsimError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BitmixerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Run the command line."""
+    app.run(HwsimError)

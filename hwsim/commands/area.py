@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hwsim.commands.options import AsJson
+from bitmixer.command_line import AsJson
 
 
 def area(
@@ -15,7 +15,14 @@ def area(
     columns: Annotated[int, typer.Option(help="Dn, columns of units.")],
     as_json: AsJson = False,
 ) -> None:
-    """Count the gates of a BISMO array, synthesised by Yosys (extra rtl; the first run takes minutes)."""
+    """Count the gates of a BISMO array.
+
+    Synthesised by Yosys (extra rtl); the first run takes minutes.
+
+    Examples:
+        hwsim area --rows 8 --depth 64 --columns 8
+        hwsim area --rows 4 --depth 256 --columns 4 --json
+    """
     from hwsim.cost.arrays import Bismo
     from hwsim.rtl.area import estimate_area
 

@@ -8,19 +8,28 @@ from typing import Annotated
 
 import typer
 
+from bitmixer.command_line import AsJson, Quiet
 from bitmixer.data_folder import use_data_root
-from hwsim.commands.options import AsJson, DataRoot, Quiet, Sets
+from hwsim.commands import completion
+from hwsim.commands.options import DataRoot, ScenarioName, Sets
 from hwsim.progress import progress_bar
 
 
 def compare(
-    scenario: Annotated[str, typer.Argument(help="A scenario's packaged name or path.")],
+    scenario: ScenarioName,
     controllers: Annotated[
         str | None,
-        typer.Option(help="Comma-separated, each NAME or NAME:option=value:... [static at every width, hysteresis]."),
+        typer.Option(
+            autocompletion=completion.controllers,
+            help="Comma-separated, each NAME or NAME:option=value:... [static at every width, hysteresis].",
+        ),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="Give differences from this one of the controllers, with 95 % intervals.")
+        str | None,
+        typer.Option(
+            autocompletion=completion.controllers,
+            help="Give differences from this one of the controllers, with 95 % intervals.",
+        ),
     ] = None,
     replications: Annotated[int, typer.Option(min=1, help="Seeds per controller.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
@@ -30,7 +39,15 @@ def compare(
     as_json: AsJson = False,
     data_root: DataRoot = None,
 ) -> None:
-    """Run a scenario under several controllers and seeds, and put them side by side."""
+    """Run a scenario under several controllers and seeds.
+
+    Puts them side by side, with 95 % intervals; the folder has a run folder each, comparison.json and figures.
+
+    Examples:
+        hwsim compare thermal_throttle
+        hwsim compare thermal_throttle --controllers static:bits=4,hysteresis --replications 10 --jobs 2
+        hwsim compare thermal_throttle --controllers 'hysteresis:rungs=[8,4],mpc' --baseline mpc
+    """
     use_data_root(data_root)
     from hwsim.replications import compare_controllers, default_controllers
     from hwsim.report.terminal import print_comparison

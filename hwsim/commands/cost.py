@@ -9,14 +9,19 @@ from typing import Annotated
 import typer
 
 from bitmixer.data_folder import use_data_root
+from hwsim.commands import completion
 from hwsim.commands.options import DataRoot
 from hwsim.errors import ConfigurationError
 
 
 def cost(
-    array: Annotated[str | None, typer.Option(help="Array model [the profile's].")] = None,
+    array: Annotated[
+        str | None, typer.Option(autocompletion=completion.arrays, help="Array model [the profile's].")
+    ] = None,
     layers: Annotated[Path | None, typer.Option(help="Layer table (CSV).")] = None,
-    network: Annotated[str | None, typer.Option(help="Network, instead of a layer table.")] = None,
+    network: Annotated[
+        str | None, typer.Option(autocompletion=completion.networks, help="Network, instead of a layer table.")
+    ] = None,
     bits: Annotated[int | None, typer.Option(help="Uniform width for --network [its highest].")] = None,
     all_widths: Annotated[
         bool,
@@ -29,8 +34,9 @@ def cost(
     data: Annotated[
         str | None,
         typer.Option(
+            autocompletion=completion.data_sets,
             help="With --network: count the cycles of an array that skips work from the values of each of the first "
-            "--inputs test inputs of this set, instead of pricing its bound."
+            "--inputs test inputs of this set, instead of pricing its bound.",
         ),
     ] = None,
     training: Annotated[
@@ -44,7 +50,8 @@ def cost(
     profile: Annotated[
         str | None,
         typer.Option(
-            help="Device or array profile: array, memory, energy, clock [bismo_pynq_z1; bitfusion has its own]."
+            autocompletion=completion.profiles,
+            help="Device or array profile: array, memory, energy, clock [bismo_pynq_z1; bitfusion has its own].",
         ),
     ] = None,
     sets: Annotated[
@@ -54,9 +61,17 @@ def cost(
     total: Annotated[bool, typer.Option("--total", help="Add a last row: the sums over all layers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the energy of each action.")] = False,
 ) -> None:
-    """Print cycles, traffic, energy, utilisation and seconds per layer as CSV; with --data the cycles of inputs.
+    """Print cycles, traffic and energy per layer as CSV.
 
-    With --training, a row per layer and product of a training step.
+    Also utilisation, stalls and seconds. With --data the cycles that inputs take; with --training a row per layer and
+    product of a training step.
+
+    Examples:
+        hwsim cost --network resnet18 --bits 4
+        hwsim cost --network resnet18 --profile unpu --total --json
+        hwsim cost --array stripes --set columns=8 --network resnet18
+        hwsim cost --layers layers.csv --array bismo
+        hwsim cost --network resnet8_digits --array pragmatic --data digits --inputs 2  # cycles from values
     """
     use_data_root(data_root)
     from hwsim.pricing import Widths, borrowed, price

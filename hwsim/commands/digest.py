@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
+from bitmixer.command_line import AsJson, print_json
+from hwsim.commands.options import Folder
 
 
-def digest(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Print a hash of a run's records, floats to 12 digits, to compare runs across machines."""
+def digest(folder: Folder, as_json: AsJson = False) -> None:
+    """Print a hash of a run's records.
+
+    Floats count to 12 digits, so that runs can be compared across machines.
+
+    Examples:
+        hwsim digest runs/thermal_throttle-hysteresis-s1
+    """
     from hwsim.records.store import digest as digest_run
 
-    print(digest_run(folder))
+    digest = digest_run(folder)
+    if as_json:
+        print_json({"folder": str(folder), "digest": digest})
+    else:
+        print(digest)

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options and arguments that several commands have."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from typing import Annotated
 
 import typer
 
-Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results [runs/SCENARIO-CONTROLLER-sSEED].")]
+from hwsim.commands import completion
+
+ScenarioName = Annotated[
+    str, typer.Argument(autocompletion=completion.scenarios, help="A scenario's packaged name or path.")
+]
+Folder = Annotated[Path, typer.Argument(help="A run folder.")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change one value: PATH=VALUE in the scenario, profile.PATH=VALUE in its profile."),
+    typer.Option(
+        "--set",
+        autocompletion=completion.settings,
+        help="Change one value: PATH=VALUE in the scenario, profile.PATH=VALUE in its profile.",
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
 DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of CIFAR-10 [BITMIXER_DATA].")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
 
-profiles_app = typer.Typer(
-    help="The profiles of devices and arrays.", invoke_without_command=True, rich_markup_mode=None
+from bitmixer.command_line import AsJson, CommandGroup, print_json
+from hwsim.commands import completion
+
+profiles_app = CommandGroup(invoke_without_command=True)
+
+
+@profiles_app.callback(
+    help="List the packaged profiles, of devices and of arrays.",
+    epilog="Examples:\n  hwsim profiles\n  hwsim profiles show rk3588_npu",
 )
+def list_profiles(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the packaged profiles, unless another command is named."""
+    if context.invoked_subcommand is not None:
+        return
+    from hwsim.config.array_profile import load_any_profile
+    from hwsim.config.packaged import packaged_names
+    from hwsim.config.provenance import count_assumptions, provenance
 
-
-@profiles_app.callback()
-def profiles(context: typer.Context) -> None:
-    """List the packaged profiles, of devices and of arrays."""
-    if context.invoked_subcommand is None:
-        from hwsim.config.array_profile import load_any_profile
-        from hwsim.config.packaged import packaged_names
-        from hwsim.config.provenance import count_assumptions, provenance
-
-        for name in (*packaged_names("profiles"), *packaged_names("profiles/arrays")):
-            profile = load_any_profile(name)
-            numbers = len(provenance(profile))
-            print(f"{name}: {profile.description} ({numbers} numbers, {count_assumptions(profile)} assumed)")
+    rows = []
+    for name in (*packaged_names("profiles"), *packaged_names("profiles/arrays")):
+        profile = load_any_profile(name)
+        numbers, assumed = len(provenance(profile)), count_assumptions(profile)
+        rows.append({"name": name, "description": profile.description, "numbers": numbers, "assumed": assumed})
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        print("{name}: {description} ({numbers} numbers, {assumed} assumed)".format_map(row))
 
 
 @profiles_app.command("show")
-def show_profile(name: Annotated[str, typer.Argument(help="Packaged name or path.")]) -> None:
-    """Print every number of a profile with its source, or why it was assumed and in which range."""
+def show_profile(
+    name: Annotated[str, typer.Argument(autocompletion=completion.profiles, help="Packaged name or path.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print every number of a profile with its source.
+
+    Or why it was assumed, and in which range.
+
+    Examples:
+        hwsim profiles show bismo_pynq_z1
+        hwsim profiles show boards/mine.yaml --json
+    """
     from hwsim.config.array_profile import load_any_profile
     from hwsim.config.provenance import provenance
     from hwsim.report.terminal import print_provenance
 
-    print_provenance(provenance(load_any_profile(name)))
+    numbers = provenance(load_any_profile(name))
+    if as_json:
+        print_json([dataclasses.asdict(number) for number in numbers])
+    else:
+        print_provenance(numbers)

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bitmixer.command_line import AsJson, Quiet, print_json
 from bitmixer.data_folder import use_data_root
-from hwsim.commands.options import AsJson, DataRoot, Out, Quiet, Sets
+from hwsim.commands import completion
+from hwsim.commands.options import DataRoot, ScenarioName, Sets
 from hwsim.progress import progress_bar
 
 
 def run(
-    scenario: Annotated[str, typer.Argument(help="A scenario's packaged name or path.")],
-    out: Out = None,
+    scenario: ScenarioName,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results [runs/SCENARIO-CONTROLLER-sSEED].")] = None,
     controller: Annotated[
-        str | None, typer.Option(help="NAME or NAME:option=value:option=value, instead of the scenario's.")
+        str | None,
+        typer.Option(
+            autocompletion=completion.controllers,
+            help="NAME or NAME:option=value:option=value, instead of the scenario's.",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's.")] = None,
     sets: Sets = None,
     fail_on: Annotated[
-        list[str] | None, typer.Option(help="End with exit code 1 if METRIC>NUMBER or METRIC<NUMBER comes true.")
+        list[str] | None,
+        typer.Option(
+            autocompletion=completion.metrics, help="End with exit code 1 if METRIC>NUMBER or METRIC<NUMBER comes true."
+        ),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
     data_root: DataRoot = None,
 ) -> None:
-    """Run one scenario and write its records, summary and figures."""
+    """Run one scenario; write records, summary, figures.
+
+    The folder holds report.html, timeline.pftrace and everything that a replay needs. Ctrl-C keeps the frames
+    finished so far.
+
+    Examples:
+        hwsim run thermal_throttle
+        hwsim run thermal_throttle --controller 'hysteresis:rungs=[8,4]' --seed 7
+        hwsim run thermal_throttle --set duration='20 s' --set profile=rk3588_npu
+        hwsim run thermal_throttle --fail-on 'deadline_miss_rate>0.01' --quiet  # in a script
+    """
     use_data_root(data_root)
     from hwsim import pipeline
     from hwsim.fail_on import parse_limits
@@ -43,7 +61,7 @@ def run(
     with progress_bar(quiet=quiet or as_json) as progress:
         summary = pipeline.run(planned, folder, progress=progress)
     if as_json:
-        print(json.dumps(summary, indent=1))
+        print_json(summary)
     elif not quiet:
         print_summary(summary)
         print(f"Results in {folder}")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bitmixer.command_line import AsJson, Quiet, print_json
 from bitmixer.data_folder import use_data_root
-from hwsim.commands.options import AsJson, DataRoot, Quiet, Sets
+from hwsim.commands import completion
+from hwsim.commands.options import DataRoot, Sets
 from hwsim.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
 
 def sweep(
     scenario: Annotated[
-        str, typer.Argument(help="Packaged name or path of a scenario, mostly one with a sweep: block.")
+        str,
+        typer.Argument(
+            autocompletion=completion.scenarios,
+            help="Packaged name or path of a scenario, mostly one with a sweep: block.",
+        ),
     ],
     vary: Annotated[
         list[str] | None,
@@ -41,12 +47,15 @@ def sweep(
     as_json: AsJson = False,
     data_root: DataRoot = None,
 ) -> None:
-    """Run a scenario at many points of a space of parameters, and tell which points no other beats.
+    """Run a scenario at many points of a parameter space.
 
-    Runs that are there are not repeated: interrupted, it goes on where it was.
+    Tells which points no other beats. Runs that are there are not repeated: interrupted, it goes on where it was.
 
-    Example: hwsim sweep thermal_throttle --vary streams.0.inputs_per_frame=[20,24,28]
-    --vary controller.name=[static,hysteresis] --set duration='60 s'
+    Examples:
+        hwsim sweep thermal_throttle --vary 'streams.0.inputs_per_frame=[20,24,28]' --set duration='60 s'
+        hwsim sweep thermal_throttle --vary 'controller.name=[static,hysteresis]' --executor ray --jobs 8
+        hwsim sweep my_sweep.yaml --shard 2/8 --out /shared/sweep  # one of eight batch jobs
+        hwsim sweep my_sweep.yaml --collect --out /shared/sweep --json  # puts them together
     """
     use_data_root(data_root)
     from hwsim.report.sweep_table import print_sweep
@@ -63,7 +72,7 @@ def sweep(
         with build_executor(executor, jobs or usable_cores()) as chosen:
             result = run_sweep(plan, chosen, folder=folder, shard=part, collect=collect, progress=progress)
     if as_json:
-        print(json.dumps(result.as_dict(), indent=1))
+        print_json(result.as_dict())
     elif not quiet and part is not None:
         print(f"Part {part}: {result.table.num_rows} runs are in {folder}; the other parts have {result.missing}.")
     elif not quiet:

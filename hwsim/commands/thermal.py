@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bitmixer.command_line import AsJson, print_json
+
 
 def thermal(
     floorplan: Annotated[Path, typer.Option(help="HotSpot's floorplan, chip.flp.")],
@@ -18,8 +20,20 @@ def thermal(
     all_nodes: Annotated[
         bool, typer.Option("--all-nodes", help="Columns for interface, spreader and sink, too.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print temperatures (kelvin) of HotSpot's input files as CSV: exact, a row for the end of each interval."""
-    from hwsim.hotspot.temperatures import temperatures_csv
+    """Print temperatures of HotSpot's input files as CSV.
 
-    print(temperatures_csv(floorplan, config, power, steady=steady, all_nodes=all_nodes), end="")
+    In kelvin and exact, a row for the end of each interval.
+
+    Examples:
+        hwsim thermal --floorplan chip.flp --config hotspot.config --power power.ptrace
+        hwsim thermal --floorplan chip.flp --config hotspot.config --power power.ptrace --steady
+    """
+    from hwsim.hotspot.temperatures import temperatures
+
+    found = temperatures(floorplan, config, power, steady=steady, all_nodes=all_nodes)
+    if as_json:
+        print_json({"nodes": found.nodes, "kelvin": found.kelvin.tolist()})
+    else:
+        print(found.to_csv(), end="")

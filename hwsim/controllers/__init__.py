@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -72,6 +73,18 @@ CONTROLLERS = {
     "thompson": Registered(Thompson, ThompsonOptions, "a linear bandit that draws from what it believes"),
     "epsilon_greedy": Registered(EpsilonGreedy, EpsilonGreedyOptions, "a linear bandit that explores at random"),
 }
+
+
+def describe_controllers() -> dict[str, dict[str, Any]]:
+    """Return each controller's summary, its options with what they are by default, and what they mean."""
+    return {
+        name: {
+            "summary": registered.summary,
+            "options": {option: field.default for option, field in registered.options.model_fields.items()},
+            "told": inspect.cleandoc(registered.options.__doc__ or ""),
+        }
+        for name, registered in CONTROLLERS.items()
+    }
 
 
 def build_controller(name: str, options: Mapping[str, Any]) -> Controller:

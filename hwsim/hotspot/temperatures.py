@@ -1,7 +1,8 @@
-"""What ``hwsim thermal`` prints: temperatures of HotSpot's inputs as CSV."""
+"""What ``hwsim thermal`` prints: temperatures of HotSpot's inputs."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,27 @@ from hwsim.hotspot.power_trace import load_power_trace
 DECIMALS = 9
 
 
-def temperatures_csv(floorplan: Path, configuration: Path, power: Path, *, steady: bool, all_nodes: bool) -> str:
-    """Return temperatures in kelvin as CSV, a column per block in the floorplan's order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Temperatures:
+    """Temperatures of a chip.
+
+    Attributes:
+        nodes: Names of the columns.
+        kelvin: Intervals x nodes: at the end of each.
+    """
+
+    nodes: tuple[str, ...]
+    kelvin: NDArray[np.float64]
+
+    def to_csv(self) -> str:
+        """Return a heading and a row per interval."""
+        lines = [",".join(self.nodes)]
+        lines += [",".join(f"{value:.{DECIMALS}f}" for value in row) for row in self.kelvin.tolist()]
+        return "\n".join(lines) + "\n"
+
+
+def temperatures(floorplan: Path, configuration: Path, power: Path, *, steady: bool, all_nodes: bool) -> Temperatures:
+    """Return temperatures, a column per block in the floorplan's order.
 
     Args:
         floorplan: HotSpot's ``.flp``.
@@ -40,10 +60,4 @@ def temperatures_csv(floorplan: Path, configuration: Path, power: Path, *, stead
         start = np.full(len(network.nodes), settings.init_temp - settings.ambient)
         rises = network.march(start, settings.sampling_intvl, watts)
     shown = len(network.nodes) if all_nodes else blocks
-    return _csv(network.nodes[:shown], rises[:, :shown] + settings.ambient)
-
-
-def _csv(names: tuple[str, ...], rows: NDArray[np.float64]) -> str:
-    lines = [",".join(names)]
-    lines += [",".join(f"{value:.{DECIMALS}f}" for value in row) for row in rows.tolist()]
-    return "\n".join(lines) + "\n"
+    return Temperatures(nodes=network.nodes[:shown], kelvin=rises[:, :shown] + settings.ambient)

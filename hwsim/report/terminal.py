@@ -193,14 +193,14 @@ def _with_interval(interval: Interval, written: Format) -> str:
     return mean if low == high else f"{mean}\n{low}-{high}"
 
 
-def print_controllers() -> None:
-    """Print every controller with its options and what they mean."""
-    import inspect
+def print_controllers(known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print every controller with its options and what they mean.
 
-    from hwsim.controllers import CONTROLLERS
-
-    for name, registered in CONTROLLERS.items():
-        print(f"{name}: {registered.summary}")
-        for option, field in registered.options.model_fields.items():
-            print(f"    {option} [{field.default}]")
-        print("    " + inspect.cleandoc(registered.options.__doc__ or "").replace("\n", "\n    ") + "\n")
+    Args:
+        known: What :func:`hwsim.controllers.describe_controllers` returns.
+    """
+    for name, controller in known.items():
+        print(f"{name}: {controller['summary']}")
+        for option, default in controller["options"].items():
+            print(f"    {option} [{default}]")
+        print("    " + controller["told"].replace("\n", "\n    ") + "\n")

@@ -271,7 +271,7 @@ def test_a_folder_that_cannot_be_is_an_error(capsys: pytest.CaptureFixture[str],
 def test_bad_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     code, out, err = called(capsys, *arguments)
     assert (code, out) == (2, "")
-    assert "Error: " in err
+    assert "error: " in err
     assert "Traceback" not in err
 
 

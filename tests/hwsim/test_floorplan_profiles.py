@@ -15,7 +15,7 @@ from hwsim.config.packaged import directory, find
 from hwsim.config.profile import load_profile
 from hwsim.config.provenance import count_assumptions, provenance
 from hwsim.device import build_device
-from hwsim.hotspot.temperatures import temperatures_csv
+from hwsim.hotspot.temperatures import temperatures
 from hwsim.plant.ambient import Ambient
 from hwsim.plant.plant import Plant
 
@@ -57,7 +57,7 @@ def test_the_plant_s_temperatures_are_those_that_hwsim_thermal_prints(tmp_path: 
     assert np.all(watts.max(axis=0) > watts.min(axis=0))  # every block has work of its own
     trace = [" ".join(BLOCKS), *(" ".join(f"{value:.17g}" for value in line) for line in watts.tolist())]
     (tmp_path / "power.ptrace").write_text("\n".join(trace) + "\n", encoding="utf-8")
-    printed = temperatures_csv(FLOORPLAN, CONFIGURATION, tmp_path / "power.ptrace", steady=False, all_nodes=False)
+    printed = temperatures(FLOORPLAN, CONFIGURATION, tmp_path / "power.ptrace", steady=False, all_nodes=False).to_csv()
     header, *lines = printed.splitlines()
     assert header == ",".join(BLOCKS)
     kelvin = np.array([[float(value) for value in line.split(",")] for line in lines])

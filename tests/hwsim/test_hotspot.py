@@ -20,7 +20,7 @@ from hwsim.hotspot.block_model import thermal_network
 from hwsim.hotspot.configuration import load_configuration
 from hwsim.hotspot.floorplan import Block, Floorplan, load_floorplan
 from hwsim.hotspot.power_trace import load_power_trace
-from hwsim.hotspot.temperatures import temperatures_csv
+from hwsim.hotspot.temperatures import temperatures
 from hwsim.plant.thermal import ThermalNetwork
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ class Case:
         return thermal_network(load_floorplan(self.floorplan), load_configuration(self.config))
 
     def temperatures(self, *, steady: bool = False, all_nodes: bool = False) -> tuple[list[str], NDArray[np.float64]]:
-        text = temperatures_csv(self.floorplan, self.config, self.power, steady=steady, all_nodes=all_nodes)
+        text = temperatures(self.floorplan, self.config, self.power, steady=steady, all_nodes=all_nodes).to_csv()
         header, *rows = text.splitlines()
         return header.split(","), np.array([[float(value) for value in row.split(",")] for row in rows])
 
