@@ -132,6 +132,8 @@ class LayerGraph:
         weight_codes: What the weight codes of a width are, which decides what is fetched and stored.
         layers: The sites, in the order in which the accelerator issues them.
         joins: Where results meet.
+        one_pass: Whether one pass answers all inputs of a frame: a graph network's input is the graph, and what a frame
+            has are queries of its nodes.
     """
 
     network: str
@@ -142,6 +144,11 @@ class LayerGraph:
     weight_codes: WeightCodes = "nested"
     layers: tuple[Layer, ...]
     joins: tuple[Join, ...]
+    one_pass: bool = False
+
+    def passes(self, inputs: int) -> int:
+        """Return how many passes a frame of so many inputs takes."""
+        return 1 if self.one_pass else inputs
 
     @cached_property
     def index(self) -> Mapping[str, int]:

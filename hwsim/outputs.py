@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,22 @@ if TYPE_CHECKING:
 Predictions = dict[int, NDArray[np.int32]]
 
 
+class RunUnderWay(Protocol):
+    """A network on its way through some inputs, as hardware issues its sites."""
+
+    def commit(self, site: str, widths: BitWidths) -> None:
+        """Fix a site's widths."""
+        ...
+
+    def advance(self, site: str) -> None:
+        """Take note that a committed site runs."""
+        ...
+
+    def finish(self) -> Tensor:
+        """Return the logits (inputs, classes)."""
+        ...
+
+
 class LoadedNetwork:
     """A network and the test split that it is given; both are loaded when they are first run.
 
@@ -54,8 +70,8 @@ class LoadedNetwork:
 
     def __init__(self, checkpoint: Checkpoint, data: str) -> None:
         require_weights(checkpoint)
-        self._checkpoint = checkpoint
-        self._data = data
+        self.checkpoint = checkpoint
+        self.data = data
         self.graph: LayerGraph = checkpoint.graph
         self.labels: NDArray[np.int32] = load_labels(data).astype(np.int32)
         self.identity = hashlib.sha256(
@@ -69,7 +85,7 @@ class LoadedNetwork:
 
         from bitmixer.networks import load_network
 
-        network: MetaQuantizedNetwork = load_network(self._checkpoint).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network: MetaQuantizedNetwork = load_network(self.checkpoint).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
     @cached_property
@@ -79,11 +95,19 @@ class LoadedNetwork:
 
         from bitmixer.data import load_data
 
-        return load_data(self._data)[0].contiguous(memory_format=torch.channels_last)
+        return load_data(self.data)[0].contiguous(memory_format=torch.channels_last)
+
+    def require_ready(self) -> None:
+        """Load the network.
+
+        Raises:
+            CheckpointError: It cannot be loaded.
+        """
+        _ = self.network
 
     def sharing(self, data: str) -> LoadedNetwork:
         """Return this very network, whatever becomes of it, with other data."""
-        other = LoadedNetwork(self._checkpoint, data)
+        other = LoadedNetwork(self.checkpoint, data)
         other.network = self.network
         return other
 
@@ -154,6 +178,10 @@ class LoadedNetwork:
         from bitmixer.execution import StepwiseRun
 
         return StepwiseRun(self.network, self.inputs[list(indices)])
+
+    def begin(self, indices: Sequence[int]) -> RunUnderWay:
+        """Begin to run the network on some inputs as hardware issues its sites."""
+        return self.stepwise(indices)
 
 
 def weight_operands(
@@ -252,7 +280,7 @@ class InStepExecution(Observer):
         run: That of the frame which started last.
     """
 
-    run: StepwiseRun
+    run: RunUnderWay
 
     def __init__(self, loaded: Sequence[LoadedNetwork], drift: Drift) -> None:
         self._loaded = loaded
@@ -262,9 +290,16 @@ class InStepExecution(Observer):
         self._confidences: list[float] = []
         self.predictions: Predictions = {}
 
+    def stepwise(self) -> StepwiseRun:
+        """Return that run, where values are asked of it: no graph's."""
+        from bitmixer.execution import StepwiseRun
+
+        assert isinstance(self.run, StepwiseRun)  # arrays that follow values are refused for graph networks
+        return self.run
+
     def frame_started(self, event: FrameStarted) -> None:
         """Begin with the frame's inputs."""
-        self.run = self._loaded[self._drift.position(event.arrival_picoseconds)].stepwise(event.inputs)
+        self.run = self._loaded[self._drift.position(event.arrival_picoseconds)].begin(event.inputs)
 
     def layer_issued(self, event: LayerIssued) -> None:
         """Run one layer at the widths that the hardware committed."""

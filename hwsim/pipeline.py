@@ -243,14 +243,15 @@ def _load_outputs(planned: Plan, stream: PlannedStream) -> tuple[tuple[LoadedNet
     """Return the network with each of its data sets, and the in-step execution, where the scenario wants them."""
     if planned.scenario.outputs == "none":
         return (), None
-    from hwsim.outputs import InStepExecution, LoadedNetwork, PredictionCache
+    from hwsim.loading import loaded_network
+    from hwsim.outputs import InStepExecution, PredictionCache
 
     drift = stream.stream.data_over_time
-    loaded = tuple(LoadedNetwork(stream.checkpoint, name) for name in drift.names)
+    loaded = tuple(loaded_network(stream.checkpoint, name) for name in drift.names)
     if stream.needs_outputs or planned.scenario.outputs == "in_step":
         return loaded, InStepExecution(loaded, drift)
     if not all(PredictionCache(each).is_started for each in loaded):
-        _ = loaded[0].network  # a network that cannot be loaded is refused before anything is simulated
+        loaded[0].require_ready()  # a network that cannot be loaded is refused before anything is simulated
     return loaded, None
 
 
@@ -294,5 +295,5 @@ def _load_values(
 
     cache = cycle_cache(array, loaded)
     if not cache.is_started:
-        _ = loaded.network  # as above
-    return ValueCycles(array, loaded, begin=None if in_step is None else lambda inputs: in_step.run, cache=cache)
+        loaded.require_ready()  # as above
+    return ValueCycles(array, loaded, begin=None if in_step is None else lambda inputs: in_step.stepwise(), cache=cache)

@@ -259,6 +259,9 @@ def _planned_learning(
         return None
     at = [stream.name for stream in scenario.streams].index(settings.stream)
     graph = checkpoints[at].graph
+    if graph.one_pass:
+        with blaming(path, sets, ("learning", "stream")):
+            raise ConfigurationError(f"{graph.network} is a graph network, which learns before it is deployed alone")
     with blaming(path, sets, ("learning", "bits")):
         if settings.bits not in graph.uniform_bits:
             known = ", ".join(map(str, graph.uniform_bits))
@@ -297,8 +300,17 @@ def _controller_place(scenario: Scenario, at: int, option: str | None) -> tuple[
 
 
 def _cost_table(device: Device, checkpoint: Checkpoint, inputs_per_frame: int) -> CostTable:
-    """Return the costs of the network's sites; exact where they depend on weights, a bound where on activations."""
+    """Return the costs of the network's sites; exact where they depend on weights, a bound where on activations.
+
+    Raises:
+        ConfigurationError: The array follows values, and the network is a graph network.
+    """
     array, graph = device.array, checkpoint.graph
+    if isinstance(array, ValueArray) and graph.one_pass:
+        raise ConfigurationError(
+            f"array {array.name} takes its cycles from values, which are not followed through a graph network: "
+            "choose another array"
+        )
     if not isinstance(array, ValueArray) or array.reads_activations:
         return device.cost_table(graph, inputs_per_frame)
     from hwsim.value_cycles import weight_cycles

@@ -149,9 +149,10 @@ def _scheduled(
     if layers is not None:
         return layer_csv.schedule_layers(layers, model, hertz)
     assert network is not None
-    sites = [(layer, own) for layer, own, _ in priced_widths(find_checkpoint(network).graph, widths)]
+    graph = find_checkpoint(network).graph
+    sites = [(layer, own) for layer, own, _ in priced_widths(graph, widths)]
     weight_bits, activation_bits = np.array([own for _, own in sites], dtype=np.int64).T
-    shapes = LayerShapes.of([layer for layer, _ in sites], inputs_per_frame=inputs, trailing_axes=0)
+    shapes = LayerShapes.of([layer for layer, _ in sites], inputs_per_frame=graph.passes(inputs), trailing_axes=0)
     found = dict(layer_csv.scheduled(model, shapes, weight_bits, activation_bits, hertz).columns)
     names = found.pop("layer")
     bits = {"weight_bits": weight_bits.tolist(), "activation_bits": activation_bits.tolist()}

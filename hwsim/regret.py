@@ -28,6 +28,7 @@ from hwsim.controllers.actions import Ladder, LadderOptions, build_ladder
 from hwsim.controllers.base import NetworkView
 from hwsim.errors import RecordsError
 from hwsim.layer_statistics import PROBE
+from hwsim.loading import loaded_network
 from hwsim.metrics import COMPLETED
 from hwsim.outputs import Answers, LoadedNetwork, PredictionCache
 from hwsim.planning import Plan, plan
@@ -135,7 +136,7 @@ def _stream_worths(
     if not rows:
         raise RecordsError(f"{run.path}: no frames of {stream.name}: give the scenario a longer duration")
     names = list(dict.fromkeys(row["data"] for row in rows))
-    tables = [_Rungs(LoadedNetwork(checkpoint, name), ladder) for name in names]
+    tables = [_Rungs(loaded_network(checkpoint, name), ladder) for name in names]
     data = np.array([names.index(row["data"]) for row in rows])
     price = energy_weight / float(ladder.joules[0])
     accuracies = np.array(

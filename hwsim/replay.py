@@ -17,6 +17,7 @@ from bitmixer.networks.checkpoint import find_checkpoint
 from hwsim.errors import RecordsError
 from hwsim.field_learning import version_file
 from hwsim.layer_statistics import ANSWERING, site_positions
+from hwsim.loading import loaded_network
 from hwsim.outputs import LoadedNetwork, Predictions, lazy_predictions
 from hwsim.records.store import RunFolder
 from hwsim.records.streams import StreamTables, streams_of
@@ -81,7 +82,7 @@ def _replay(stream: StreamTables, recorded: Sequence[Recorded]) -> Replay:
     checkpoint = find_checkpoint(stream.manifest["network_path"])
     if checkpoint.sha256 != stream.manifest["network_sha256"]:
         raise RecordsError(f"{stream.path}: network {checkpoint.name} is not the one that ran; restore that checkpoint")
-    predictions = _predictions(LoadedNetwork(checkpoint, stream.manifest["data"]), stream, recorded)
+    predictions = _predictions(loaded_network(checkpoint, stream.manifest["data"]), stream, recorded)
     return Replay(
         frames=len(recorded),
         inputs=sum(len(each.event.inputs) for each in recorded),

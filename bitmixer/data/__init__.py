@@ -1,4 +1,4 @@
-"""Image sets by name, with a named and seeded corruption: ``mnist5k+noise0.4@7``."""
+"""Image sets by name, with a named and seeded corruption: ``mnist5k+noise0.4@7``; labels and shapes of graphs too."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bitmixer.data import cifar10, corruption, digits, mnist5k
 from bitmixer.data.images import ImageSet
+from bitmixer.data.node_graphs import NODE_GRAPHS, is_node_graph, node_graph_shape, query_labels
 from bitmixer.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ class DataName:
             DataError: The set or the corruption is unknown, or the form is not ``set+kindSEVERITY@SEED``.
         """
         base, plus, rest = name.partition("+")
+        if is_node_graph(name):
+            raise DataError(f"data {name!r} is a graph: images are wanted, for example digits")
         if base not in _LOADERS:
-            raise DataError(f"data {name!r}: unknown set {base!r}: {did_you_mean(base, _LOADERS)}")
+            raise DataError(f"data {name!r}: unknown set {base!r}: {did_you_mean(base, (*_LOADERS, *NODE_GRAPHS))}")
         if not plus:
             return cls(base)
         kind, severity, seed = corruption.parse(rest, where=f"data {name!r}")
@@ -59,16 +62,16 @@ class DataName:
 
 
 def require_shape(name: str, shape: tuple[int, ...], taker: str) -> None:
-    """Check that the images of a data name are what a network takes; loads nothing.
+    """Check that the images of a data name, or the graph, are what a network takes; loads nothing.
 
     Raises:
         DataError: The name is unknown, or its images have another shape.
     """
-    images = _SHAPES[DataName.parse(name).base]
-    if images != shape:
+    given = node_graph_shape(name) if is_node_graph(name) else _SHAPES[DataName.parse(name).base]
+    if given != shape:
         fitting = [base for base, other in _SHAPES.items() if other == shape]
         raise DataError(
-            f"data {name!r} has inputs of shape {images}; {taker} takes {shape}: "
+            f"data {name!r} has inputs of shape {given}; {taker} takes {shape}: "
             f"choose {' or '.join(fitting) or 'other data'}"
         )
 
@@ -85,12 +88,12 @@ def load_image_set(base: str) -> ImageSet:
 
 
 def load_labels(name: str) -> NDArray[np.int64]:
-    """Return the labels of a data name's test split, which no corruption changes; needs no torch.
+    """Return the labels of a data name's test split, which no corruption changes; images need no torch for it.
 
     Raises:
         DataError: The name is unknown or the data is missing or damaged.
     """
-    return _split(DataName.parse(name).base, "test")[1]
+    return query_labels(name) if is_node_graph(name) else _split(DataName.parse(name).base, "test")[1]
 
 
 def load_data(name: str) -> tuple[Tensor, Tensor]:

@@ -7,13 +7,15 @@ Physical Review E 83, 2011: each end of an edge is drawn within its block in pro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bitmixer.errors import DataError
-from bitmixer.graphs.node_graph import NodeGraph
+
+if TYPE_CHECKING:
+    from bitmixer.graphs.node_graph import NodeGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ class BlockModel:
 
     def generate(self) -> NodeGraph:
         """Return the graph; 20 nodes of each class train, 500 others choose, 1000 judge, where there are so many."""
+        import torch
+
+        from bitmixer.graphs.node_graph import NodeGraph
+
         generator = np.random.default_rng(self.seed)
         y = np.sort(generator.integers(self.classes, size=self.nodes))
         weights = (1 - generator.random(self.nodes)) ** (-1 / (self.exponent - 1))

@@ -44,7 +44,7 @@ def capture_graph_network(network: GraphNetwork, topology: Topology, *, name: st
                 layers.append(_site(product_name, product, each, nodes[each], count, widths, around))
     return LayerGraph(
         network=name, input_shape=(topology.graph.nodes, topology.graph.features), classes=network.form.classes,
-        residual_bits=8, norm_bits=0, weight_codes="nested", layers=tuple(layers), joins=(),
+        residual_bits=8, norm_bits=0, weight_codes="nested", layers=tuple(layers), joins=(), one_pass=True,
     )  # fmt: skip
 
 

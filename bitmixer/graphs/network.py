@@ -12,38 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from bitmixer.bitwidths import BitAssignment, BitWidths
+from bitmixer.graphs.form import GraphNetworkForm
 from bitmixer.graphs.products import WEIGHT_WIDTHS, Aggregation, Combination, GraphProduct
 from bitmixer.graphs.quantizers import REAL, ClassQuantizer
 from bitmixer.graphs.sites import GraphSite, allowed_pairs
-from bitmixer.graphs.topology import DEGREE_CUTS, Topology
+from bitmixer.graphs.topology import Topology
 
-NODE_WIDTHS = (1, 2, 4, 8, 16)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphNetworkForm:
-    """What a graph network is built of, beside its kind.
-
-    Attributes:
-        features: Features of a node of the graph.
-        classes: Classes of nodes to tell apart.
-        widths: Bit-widths below 32 of features, coefficients and messages.
-        degree_cuts: Least in-degree of every degree class but the first.
-        quantizer: Name of the quantiser of features, coefficients and messages.
-        input_quantizer: Name of that of the graph's own features.
-    """
-
-    features: int
-    classes: int
-    widths: tuple[int, ...] = NODE_WIDTHS
-    degree_cuts: tuple[int, ...] = DEGREE_CUTS
-    quantizer: str = "least_error"
-    input_quantizer: str = "least_error"
-
-    @property
-    def degree_classes(self) -> int:
-        """Number of degree classes."""
-        return len(self.degree_cuts) + 1
+__all__ = ["GraphLayer", "GraphNetwork", "GraphNetworkForm", "Schedule"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

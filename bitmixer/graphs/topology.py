@@ -10,12 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitmixer.errors import DataError
+from bitmixer.graphs.form import DEGREE_CUTS
 from bitmixer.graphs.node_graph import NodeGraph
 from bitmixer.graphs.quantizers.base import Owners
 from bitmixer.graphs.sparse_pattern import SparsePattern
 
-DEGREE_CUTS = (4, 8, 16)
-"""Least in-degree of every class but the first. On Cora the classes hold 60, 33, 6 and 2 % of the nodes."""
 SPARSE_BELOW = 0.1
 """Features with a smaller share of non-zeros are multiplied as sparse matrices."""
 

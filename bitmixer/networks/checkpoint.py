@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bitmixer.bitwidths import ENDS, BitWidths, End, NormKey
 from bitmixer.errors import CheckpointError, did_you_mean
 from bitmixer.graph import LayerGraph
+from bitmixer.graphs.form import TrainedGraphForm
 from bitmixer.quantizers import Granularity, QuantizerName
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Checkpoint:
     Attributes:
         path: The folder.
         name: Name of the checkpoint.
-        form: How to build the network; ``None`` for a layer graph by itself.
+        form: How to build the network, of images or of a graph's nodes; ``None`` for a layer graph by itself.
         metrics: Accuracy per uniform width and over random assignments, with data, seed and number of inputs;
             ``None`` for a geometry without trained weights.
         weights_sha256: Hash of the weights file; ``None`` without weights.
@@ -66,7 +67,7 @@ class Checkpoint:
 
     path: Path
     name: str
-    form: NetworkForm | None
+    form: NetworkForm | TrainedGraphForm | None
     metrics: dict[str, Any] | None
     weights_sha256: str | None
     graph_file: str = "graph.json"
@@ -128,19 +129,15 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
             f"network {str(name_or_path)!r} is neither a shipped checkpoint, nor a folder with one, "
             f"nor the .json file of a layer graph, nor an .onnx file: {hint}"
         )
-    from pydantic import TypeAdapter
-
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         version = data["format_version"]
         if version != FORMAT_VERSION:
             raise CheckpointError(f"{file}: format_version {version!r}, expected {FORMAT_VERSION}: train it again")
-        fields = dataclasses.asdict(NetworkForm(**data["form"]))
-        form = TypeAdapter(NetworkForm).validate_python(fields)
         return Checkpoint(
             path=folder,
             name=data["name"],
-            form=form,
+            form=_form(data["form"]),
             metrics=data["metrics"],
             weights_sha256=data["weights_sha256"],
         )
@@ -149,6 +146,14 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
     except (KeyError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise CheckpointError(f"{file}: not a checkpoint: {problem}") from None
+
+
+def _form(fields: dict[str, Any]) -> NetworkForm | TrainedGraphForm:
+    from pydantic import TypeAdapter
+
+    if "graph_network" in fields:
+        return TypeAdapter(TrainedGraphForm).validate_python(TrainedGraphForm(**fields).as_dict())
+    return TypeAdapter(NetworkForm).validate_python(NetworkForm(**fields).as_dict())
 
 
 def _geometry(file: Path) -> Checkpoint:
@@ -164,9 +169,9 @@ def _geometry(file: Path) -> Checkpoint:
 
 def save_checkpoint(
     folder: Path,
-    network: MetaQuantizedNetwork,
+    network: nn.Module,
     graph: LayerGraph,
-    form: NetworkForm,
+    form: NetworkForm | TrainedGraphForm,
     metrics: dict[str, Any] | None,
     *,
     name: str,
@@ -229,10 +234,13 @@ def load_network(name_or_path: str | Path | Checkpoint) -> MetaQuantizedNetwork:
     """
     checkpoint = name_or_path if isinstance(name_or_path, Checkpoint) else find_checkpoint(name_or_path)
     file = require_weights(checkpoint)
-    assert checkpoint.form is not None  # where there are weights, there is a form
+    if not isinstance(checkpoint.form, NetworkForm):  # where there are weights, there is a form
+        raise CheckpointError(
+            f"{checkpoint.name} classifies nodes of a graph, where a network for images is wanted: run it in a scenario"
+        )
     network = twin_of(original_of(checkpoint.form), checkpoint.form)
     network.input_shape = checkpoint.graph.input_shape
-    _load_weights(network, file)
+    load_weights(network, file)
     network.quantize()
     return network.eval()
 
@@ -257,7 +265,12 @@ def require_weights(checkpoint: Checkpoint) -> Path:
     return file
 
 
-def _load_weights(network: MetaQuantizedNetwork, file: Path) -> None:
+def load_weights(network: nn.Module, file: Path) -> None:
+    """Load a weights file into a network of its form.
+
+    Raises:
+        CheckpointError: The file is damaged, of another network, or holds what is no number.
+    """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file

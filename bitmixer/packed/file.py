@@ -64,7 +64,7 @@ def pack_checkpoint(checkpoint: Checkpoint, file: Path) -> PackedNetwork:
         OutputError: The file cannot be written.
     """
     network = load_network(checkpoint)
-    assert checkpoint.form is not None
+    assert isinstance(checkpoint.form, NetworkForm)
     network.assign(network.uniform(1))
     packed = pack(network)
     description = Description(

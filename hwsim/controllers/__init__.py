@@ -21,6 +21,7 @@ from hwsim.controllers.bandit import (
     Thompson,
     ThompsonOptions,
 )
+from hwsim.controllers.bandwidth_greedy import BandwidthGreedy, BandwidthGreedyOptions
 from hwsim.controllers.base import Controller
 from hwsim.controllers.confidence_gated import ConfidenceGated, ConfidenceGatedOptions
 from hwsim.controllers.deadline_greedy import DeadlineGreedy, DeadlineGreedyOptions
@@ -59,6 +60,9 @@ CONTROLLERS = {
     "schedutil": Registered(Schedutil, SchedutilOptions, "Linux' schedutil: the clock that the load needs, most bits"),
     "deadline_greedy": Registered(
         DeadlineGreedy, DeadlineGreedyOptions, "the most bits with which the frames that wait are on time"
+    ),
+    "bandwidth_greedy": Registered(
+        BandwidthGreedy, BandwidthGreedyOptions, "the same at the bandwidth that others leave, site by site"
     ),
     "confidence_gated": Registered(
         ConfidenceGated, ConfidenceGatedOptions, "few bits first, once more at many where the answer is unsure"

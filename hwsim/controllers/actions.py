@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from bitmixer.bitwidths import BitAssignment
+from bitmixer.bitwidths import BitAssignment, BitWidths
 from hwsim.controllers.base import DeviceView, FinishedFrame, NetworkView, Observation
 from hwsim.controllers.ladder import checked_rungs
+from hwsim.errors import ConfigurationError
 
 FloatArray = NDArray[np.float64]
 PICOSECONDS_PER_SECOND = 10**12
@@ -25,12 +28,15 @@ class LadderOptions(BaseModel):
     Attributes:
         rungs: Uniform widths to choose from, for example [8, 3]; all of the network's if not given.
         steps: Mixed assignments between one width and the next: the sites that save most energy go down first.
+        operands: Whether a site's weights and activations go down ``together`` or ``apart``: of a graph network, where
+            sites are degree classes, the class's attention and its features.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rungs: tuple[int, ...] | None = Field(default=None, min_length=1)
-    steps: int = Field(default=0, ge=0, le=16)
+    steps: int = Field(default=0, ge=0, le=64)
+    operands: Literal["together", "apart"] = "together"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,13 +94,13 @@ def build_ladder(options: LadderOptions, device: DeviceView, network: NetworkVie
     """Return the ladder of a network on a device.
 
     Raises:
-        ConfigurationError: The network cannot run at one of the rungs.
+        ConfigurationError: The network cannot run at one of the rungs, or its operands cannot go down apart.
     """
     bits = checked_rungs(network, options.rungs)
     uniform = [network.graph.uniform(each) for each in bits]
     assignments, names, accuracies = [uniform[0]], [f"{bits[0]} bit"], [_accuracy(network, bits[0])]
     for upper, lower, high, low in zip(bits, bits[1:], uniform, uniform[1:], strict=False):
-        between = _between(network, high, low, options.steps)
+        between = _between(network, high, low, options)
         dearest, cheapest = map(network.costs.frame_energy_joules, (high, low))
         above, below = _accuracy(network, upper), _accuracy(network, lower)
         for number, assignment in enumerate((*between, low), start=1):
@@ -118,15 +124,50 @@ def _accuracy(network: NetworkView, bits: int) -> float:
     return network.accuracies.get(bits, 1.0 - UNMEASURED_LOSS * 2.0 ** (1 - bits))
 
 
-def _between(network: NetworkView, high: BitAssignment, low: BitAssignment, steps: int) -> list[BitAssignment]:
-    """Return assignments in equal numbers of sites on the way down, those that save most energy first."""
-    costs, free = network.costs, [layer.name for layer in network.graph.layers if high[layer.name] != low[layer.name]]
+Operand = tuple[str, Literal["weight", "activation"]]
+"""A site's name, and which of its operands."""
+
+
+def _between(
+    network: NetworkView, high: BitAssignment, low: BitAssignment, options: LadderOptions
+) -> list[BitAssignment]:  # fmt: skip
+    """Return assignments in equal numbers of changes on the way down, those that save most energy first."""
+    costs, changes = network.costs, _changes(network, high, low, options)
     saved = {
-        site: costs.frame_energy_joules(high) - costs.frame_energy_joules({**high, site: low[site]}) for site in free
+        change: costs.frame_energy_joules(high) - costs.frame_energy_joules(_lowered(high, low, change))
+        for change in changes
     }
-    order = sorted(free, key=lambda site: -saved[site])
+    order = sorted(changes, key=lambda change: -saved[change])
+    steps = options.steps
     cuts = sorted({round(len(order) * step / (steps + 1)) for step in range(1, steps + 1)} - {0, len(order)})
-    return [BitAssignment({**high, **{site: low[site] for site in order[:cut]}}) for cut in cuts]
+    return [_lowered(high, low, [operand for change in order[:cut] for operand in change]) for cut in cuts]
+
+
+def _changes(
+    network: NetworkView, high: BitAssignment, low: BitAssignment, options: LadderOptions
+) -> list[tuple[Operand, ...]]:  # fmt: skip
+    """Return what goes down at once."""
+    free = [layer for layer in network.graph.layers if high[layer.name] != low[layer.name]]
+    if options.operands == "together":
+        return [((layer.name, "weight"), (layer.name, "activation")) for layer in free]
+    for layer in free:
+        apart = BitWidths(high[layer.name].weight, low[layer.name].activation)
+        if apart not in layer.allowed:
+            raise ConfigurationError(
+                f"controller: site {layer.name!r} of {network.graph.network} does not allow {apart.weight} bit weights "
+                f"with {apart.activation} bit activations: set operands: together"
+            )
+    return [((layer.name, operand),) for layer in free for operand in ("weight", "activation")]
+
+
+def _lowered(high: BitAssignment, low: BitAssignment, operands: Iterable[Operand]) -> BitAssignment:
+    """Return ``high`` with some operands at the widths of ``low``."""
+    down = set(operands)
+
+    def of(site: str, operand: Literal["weight", "activation"]) -> int:
+        return getattr((low if (site, operand) in down else high)[site], operand)  # type: ignore[no-any-return]
+
+    return BitAssignment({site: BitWidths(of(site, "weight"), of(site, "activation")) for site in high})
 
 
 class RewardOptions(LadderOptions):

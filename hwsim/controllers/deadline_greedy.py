@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from hwsim.controllers.actions import PICOSECONDS_PER_SECOND, FloatArray, LadderOptions, build_ladder
+from hwsim.controllers.actions import LadderOptions, build_ladder
 from hwsim.controllers.base import Decision, DeviceView, NetworkView, Observation, Wake
+from hwsim.controllers.deadlines import seconds_left
 
 
 class DeadlineGreedyOptions(LadderOptions):
@@ -38,7 +39,7 @@ class DeadlineGreedy:
         self, observation: Observation, state: int, generator: np.random.Generator
     ) -> tuple[Decision | None, int]:
         """Take the first rung that is fast enough for all, else the fastest."""
-        left = _seconds_left(observation)
+        left = seconds_left(observation)
         clock = self._ladder.clock(min(observation.frequency_hertz, observation.throttle_cap_hertz))
         seconds = self._options.slack * self._ladder.seconds[:, clock]
         in_time = (np.outer(seconds, np.arange(1, len(left) + 1)) <= left).all(axis=1)
@@ -48,12 +49,3 @@ class DeadlineGreedy:
         tightest = float((left / np.arange(1, len(left) + 1)).min()) if len(left) else 0.0
         reason = f"{1000 * tightest:.1f} ms for a frame: {self._ladder.names[rung]}"
         return Decision(widths=self._ladder.assignments[rung], reason=reason), rung
-
-
-def _seconds_left(observation: Observation) -> FloatArray:
-    """Return the time to the deadline of the frame that begins and of those that wait."""
-    deadlines = [
-        *(() if observation.frame_deadline_picoseconds is None else (observation.frame_deadline_picoseconds,)),
-        *observation.queued_deadlines_picoseconds,
-    ]
-    return (np.array(deadlines, dtype=np.float64) - observation.time_picoseconds) / PICOSECONDS_PER_SECOND

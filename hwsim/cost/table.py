@@ -26,6 +26,8 @@ DEFAULT_EXECUTION = Execution()
 class CostTable:
     """Cost of one execution of each site, for a frame of ``inputs_per_frame`` inputs. Arrays are read-only.
 
+    A graph network's input is the graph, whatever the number of queries that its one pass answers.
+
     Axes: ``site`` in the order of issue; ``w``, ``a``: the site's weight and activation bits; ``next``: the
     activation bits of the site's key consumer (no effect on a site without one), all three as positions in
     ``widths``; ``fetch``: what must be fetched beside the steady state: 1 for the site's norm, whose own or next widths
@@ -149,7 +151,7 @@ class CostTable:
         Raises:
             ConfigurationError: A site has no widths, or widths that are not in the table.
         """
-        return int(self.total_cycles[frequency_index].reshape(-1)[self._frame_rows(assignment)].sum())
+        return int(self.total_cycles[frequency_index].reshape(-1)[self.frame_rows(assignment)].sum())
 
     def frame_energy_joules(self, assignment: Mapping[str, BitWidths]) -> float:
         """Return the energy of a whole frame, all that can stay on chip being there.
@@ -157,9 +159,14 @@ class CostTable:
         Raises:
             ConfigurationError: A site has no widths, or widths that are not in the table.
         """
-        return float(self.energy_joules.reshape(-1)[self._frame_rows(assignment)].sum())
+        return float(self.energy_joules.reshape(-1)[self.frame_rows(assignment)].sum())
 
-    def _frame_rows(self, assignment: Mapping[str, BitWidths]) -> list[int]:
+    def frame_rows(self, assignment: Mapping[str, BitWidths]) -> list[int]:
+        """Return the row of each site in a frame, all that can stay on chip being there (see ``row``).
+
+        Raises:
+            ConfigurationError: A site has no widths, or widths that are not in the table.
+        """
         for layer in self.graph.layers:
             if layer.name not in assignment:
                 hint = did_you_mean(layer.name, assignment)
@@ -215,6 +222,7 @@ def cost_table(
             smaller than the smallest tile of a site.
     """
     _check_widths(graph, widths)
+    inputs_per_frame = graph.passes(inputs_per_frame)
     hardware = Hardware(
         array=array, memory=memory, vector_lanes=vector_lanes, energy_table=energy_table,
         frequencies_hertz=frequencies_hertz, buffers=buffers, execution=execution,

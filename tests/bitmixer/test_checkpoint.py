@@ -16,13 +16,16 @@ from safetensors.torch import load_file, save_file
 from bitmixer import capture, load_network
 from bitmixer.errors import CheckpointError, DataError
 from bitmixer.evaluation import evaluate
+from bitmixer.graphs.form import TrainedGraphForm
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import ARCHITECTURES, create, find_checkpoint, shipped_checkpoints
 from bitmixer.networks.checkpoint import NetworkForm, original_of, twin_of
 
 NAME = "resnet8_digits"
 WEIGHTS = "weights.safetensors"
-TRAINED = [name for name in shipped_checkpoints() if find_checkpoint(name).weights_sha256 is not None]
+IMAGES = [name for name in shipped_checkpoints() if isinstance(find_checkpoint(name).form, NetworkForm)]
+"""Networks for images; the graph network has tests of its own."""
+TRAINED = [name for name in IMAGES if find_checkpoint(name).weights_sha256 is not None]
 
 
 @pytest.fixture
@@ -31,8 +34,8 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(find_checkpoint(NAME).path, tmp_path / "copy"))
 
 
-def built(form: NetworkForm | None) -> MetaQuantizedNetwork:
-    assert form is not None
+def built(form: NetworkForm | TrainedGraphForm | None) -> MetaQuantizedNetwork:
+    assert isinstance(form, NetworkForm)
     return twin_of(original_of(form), form)
 
 
@@ -86,7 +89,7 @@ def test_accuracy_measured_again_is_the_recorded_one(digits_network: MetaQuantiz
     assert min(recorded["uniform"].values()) > 0.95
 
 
-@pytest.mark.parametrize("name", shipped_checkpoints())
+@pytest.mark.parametrize("name", IMAGES)
 def test_capturing_again_gives_the_shipped_graph(name: str) -> None:
     checkpoint = find_checkpoint(name)
     example = torch.zeros(1, *checkpoint.graph.input_shape)
@@ -202,3 +205,7 @@ def test_data_of_another_shape_is_refused(digits_network: MetaQuantizedNetwork) 
 def test_every_architecture_gives_logits(architecture: str) -> None:
     model = create(architecture, input_channels=2, classes=7, width=4).eval()
     assert model(torch.zeros(3, 2, 32, 32)).shape == (3, 7)
+
+
+def test_a_graph_network_is_no_network_for_images() -> None:
+    assert "classifies nodes of a graph" in refusal("gat_cora")

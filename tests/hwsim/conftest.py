@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from bitmixer.bitwidths import BitWidths
@@ -291,6 +293,45 @@ def simulate(make_setup: Callable[..., Setup]) -> Callable[..., Log]:
         return log
 
     return run
+
+
+def _event_log(folder: Path) -> Iterator[str]:
+    """Yield what happened, one line each; energies to nine digits, so that machines agree."""
+    tables = {name: pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("frames", "layers", "decisions")}
+    for row in tables["decisions"]:
+        asked, effect = row["time_picoseconds"], row["effective_picoseconds"]
+        yield f"{effect} decided at {asked} for frame {row['frame']} from {row['next_layer'] or '-'}: {row['reason']}"
+    for row in tables["layers"]:
+        bits = f"w{row['weight_bits']}a{row['activation_bits']}>{row['next_activation_bits']}"
+        yield (
+            f"{row['start_picoseconds']}-{row['finish_picoseconds']} frame {row['frame']} {row['layer']} {bits}"
+            f"{' reload' if row['norm_reload'] else ''} {row['cycles']} cycles {row['dram_bits']} bits "
+            f"{row['energy_joules']:.9g} J"
+        )
+    for row in tables["frames"]:
+        yield (
+            f"{row['finish_picoseconds']} frame {row['frame']} {row['status']}: arrived {row['arrival_picoseconds']} "
+            f"due {row['deadline_picoseconds']} started {row['start_picoseconds']} "
+            f"inputs {row['input_indices'][0]}..{row['input_indices'][-1]} {row['energy_joules']:.9g} J"
+        )
+
+
+@pytest.fixture(scope="session")
+def against_golden() -> Callable[[Path, str], str]:
+    """Return a function that compares all that happened in a run with a golden log, and returns it.
+
+    After a wanted change of the simulation, write the logs anew with ``HWSIM_WRITE_GOLDEN=1`` in the environment of the
+    tests that use this fixture, and read the diff.
+    """
+
+    def compare(folder: Path, name: str) -> str:
+        found, golden = "\n".join(_event_log(folder)) + "\n", Path(__file__).parent / "golden" / f"{name}.txt"
+        if os.environ.get("HWSIM_WRITE_GOLDEN"):
+            golden.write_text(found, encoding="utf-8")
+        assert found == golden.read_text(encoding="utf-8")
+        return found
+
+    return compare
 
 
 @dataclass

@@ -45,6 +45,8 @@ def importers(*prefixes: str) -> set[str]:
 
 def test_only_outputs_runs_networks() -> None:
     assert importers("torch", "bitmixer.execution", "bitmixer.network", "bitmixer.layers") == {"outputs.py"}
+    graphs = [f"bitmixer.graphs.{name}" for name in ("checkpoint", "network", "networks", "queries", "topology")]
+    assert importers(*graphs) == {"loading.py"}
 
 
 def test_only_the_simulation_knows_simpy() -> None:

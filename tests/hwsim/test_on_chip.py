@@ -130,7 +130,7 @@ def _fields(stays: OnChip) -> dict[str, Any]:
 
 def test_in_buffers_that_hold_everything_only_input_and_logits_move(small_plan: Plan, graph: LayerGraph) -> None:
     table = priced(small_plan, buffers(1 << 30, 1 << 30, 1 << 30))
-    rows = table._frame_rows(graph.uniform(4))
+    rows = table.frame_rows(graph.uniform(4))
     read, write = (bits.reshape(-1)[rows].tolist() for bits in (table.dram_read_bits, table.dram_write_bits))
     assert read == [64 * 8, *[0] * 9]  # one 8x8 image at the stem's bits
     assert write == [*[0] * 9, 10 * 32]

@@ -1,14 +1,12 @@
 """Runs from plan to records: what is refused at once, what is repeatable, what an interruption keeps.
 
-The golden log is a short run with every event of its frames, layers and decisions. After a wanted change of
-the simulation, write it anew with ``HWSIM_WRITE_GOLDEN=1 pytest tests/hwsim/test_pipeline.py`` and read the diff.
+The golden log is a short run with every event of its frames, layers and decisions (``against_golden`` in conftest.py).
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,6 @@ from hwsim.errors import ConfigurationError
 from hwsim.records.store import RunFolder, digest
 from hwsim.replay import replay
 
-GOLDEN = Path(__file__).parent / "golden" / "bursty.txt"
 RECORDS = ("frames.parquet", "layers.parquet", "decisions.parquet", "telemetry.parquet", "layers.csv")
 
 
@@ -55,39 +52,17 @@ def test_the_same_scenario_and_seed_give_the_same_bytes_and_another_seed_others(
     assert len(run_ids) == 2
 
 
-def event_log(folder: Path) -> Iterator[str]:
-    """Yield what happened, one line each; energies to nine digits, so that machines agree."""
-    tables = {name: pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("frames", "layers", "decisions")}
-    for row in tables["decisions"]:
-        asked, effect = row["time_picoseconds"], row["effective_picoseconds"]
-        yield f"{effect} decided at {asked} for frame {row['frame']} from {row['next_layer'] or '-'}: {row['reason']}"
-    for row in tables["layers"]:
-        bits = f"w{row['weight_bits']}a{row['activation_bits']}>{row['next_activation_bits']}"
-        yield (
-            f"{row['start_picoseconds']}-{row['finish_picoseconds']} frame {row['frame']} {row['layer']} {bits}"
-            f"{' reload' if row['norm_reload'] else ''} {row['cycles']} cycles {row['dram_bits']} bits "
-            f"{row['energy_joules']:.9g} J"
-        )
-    for row in tables["frames"]:
-        yield (
-            f"{row['finish_picoseconds']} frame {row['frame']} {row['status']}: arrived {row['arrival_picoseconds']} "
-            f"due {row['deadline_picoseconds']} started {row['start_picoseconds']} "
-            f"inputs {row['input_indices'][0]}..{row['input_indices'][-1]} {row['energy_joules']:.9g} J"
-        )
-
-
-def test_every_event_of_a_short_run_is_as_before(bursty: str, tmp_path: Path) -> None:
+def test_every_event_of_a_short_run_is_as_before(
+    bursty: str, tmp_path: Path, against_golden: Callable[[Path, str], str]
+) -> None:
     sets = [
         "duration=32 ms", "queue.capacity=2", "streams.0.arrivals.bursts.period=0.7 ms",
         "controller.options.calm_milliseconds=3",
     ]  # fmt: skip
     run(bursty, tmp_path / "run", *sets)
-    found = "\n".join(event_log(tmp_path / "run")) + "\n"
-    if os.environ.get("HWSIM_WRITE_GOLDEN"):
-        GOLDEN.write_text(found, encoding="utf-8")
+    found = against_golden(tmp_path / "run", "bursty")
     for status in ("on_time", "dropped_queue", "reload", "2 frames wait", "nothing waited"):
         assert status in found
-    assert found == GOLDEN.read_text(encoding="utf-8")
 
 
 def test_switching_in_mid_frame_differs_from_switching_between_frames(bursty: str, tmp_path: Path) -> None:

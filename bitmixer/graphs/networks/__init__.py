@@ -11,7 +11,7 @@ from bitmixer.graphs.networks.graphsage import GraphSAGE
 
 GRAPH_NETWORKS: dict[str, type[GraphNetwork]] = {"agnn": AGNN, "gat": GAT, "gcn": GCN, "graphsage": GraphSAGE}
 
-__all__ = ["GRAPH_NETWORKS", "create_graph_network"]
+__all__ = ["GRAPH_NETWORKS", "create_graph_network", "kind_of"]
 
 
 def create_graph_network(name: str, form: GraphNetworkForm) -> GraphNetwork:
@@ -23,3 +23,8 @@ def create_graph_network(name: str, form: GraphNetworkForm) -> GraphNetwork:
     if name not in GRAPH_NETWORKS:
         raise UnsupportedNetworkError(f"unknown graph network {name!r}: {did_you_mean(name, GRAPH_NETWORKS)}")
     return GRAPH_NETWORKS[name](form)
+
+
+def kind_of(network: GraphNetwork) -> str:
+    """Return the name under which a network of this kind is created."""
+    return next(name for name, kind in GRAPH_NETWORKS.items() if type(network) is kind)
