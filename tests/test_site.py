@@ -59,9 +59,10 @@ def test_the_reference_has_all_that_the_package_offers() -> None:
     modules = re.findall(r"automodule:: (\S+)", pages)
     assert len(modules) == len(set(modules))
     documented = [import_module(module) for module in modules]
-    for name in bitmixer.__all__:
-        home = import_module(getattr(bitmixer, name).__module__)
-        assert home in documented or any(name in getattr(module, "__all__", ()) for module in documented), name
+    for package in (bitmixer, hwsim):
+        for name in package.__all__:
+            home = import_module(getattr(package, name).__module__)
+            assert home in documented or any(name in getattr(module, "__all__", ()) for module in documented), name
 
 
 def commands(page: Path) -> Iterator[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,19 @@ def styled() -> Iterator[None]:
         yield
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows, whether it has set up matplotlib or not."""
+
+    def _repr_svg_(self) -> str:
+        text = StringIO()
+        with styled():
+            self.savefig(text, format="svg")
+        return text.getvalue()
+
+
 def titled_figure(title: str, subtitle: str, *, height_inches: float, width_inches: float = WIDTH_INCHES) -> Figure:
     """Return an empty figure with a title, and a line below it that says what to see."""
-    figure = Figure(figsize=(width_inches, height_inches))
+    figure = ShownFigure(figsize=(width_inches, height_inches))
     left, top = 0.12 / width_inches, 1 - 0.12 / height_inches
     figure.text(left, top, title, fontsize=12.5, fontweight="bold", va="top", color=INK)
     figure.text(left, top - 0.27 / height_inches, subtitle, fontsize=9.5, va="top", color=INK)

@@ -16,6 +16,9 @@ from hwsim.sweeps.points import Point
 from hwsim.sweeps.reading import SweepPlan
 from hwsim.sweeps.table import write_table
 
+RUNS = "runs"
+"""Folder of the runs, each named by its hash, so that the folders of several shards can be put together."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class JudgedPoint:
@@ -57,6 +60,11 @@ class SweepResult:
     points: tuple[JudgedPoint, ...]
     failed: tuple[Mapping[str, Any], ...] = ()
     missing: int = 0
+
+    @property
+    def run_folders(self) -> tuple[Path, ...]:
+        """The folders of the runs, row by row of the table."""
+        return tuple(self.folder / RUNS / run_id for run_id in self.table.column("run_id").to_pylist())
 
     @property
     def front(self) -> tuple[JudgedPoint, ...]:

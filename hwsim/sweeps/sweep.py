@@ -16,14 +16,11 @@ from hwsim.sweeps.executors import Executor
 from hwsim.sweeps.pace import Pace
 from hwsim.sweeps.points import Point, points_of
 from hwsim.sweeps.reading import SweepPlan
-from hwsim.sweeps.results import JudgedPoint, SweepResult
+from hwsim.sweeps.results import RUNS, JudgedPoint, SweepResult
 from hwsim.sweeps.search import search
 from hwsim.sweeps.shards import Shard
 from hwsim.sweeps.table import FinishedRun, runs_table
 from hwsim.sweeps.tasks import Outcome, Progress, Task, Work, attempt, carry_out, look_up
-
-RUNS = "runs"
-"""Folder of the runs, each named by its hash, so that the folders of several shards can be put together."""
 
 
 def run_sweep(
@@ -121,9 +118,7 @@ class _Runs:
         points = self.points.values()
         ended = [(point, task, self.outcomes.get(task, Outcome())) for point in points for task in self._of(point)]
         finished = [
-            FinishedRun(point=point, seed=task.seed, folder=outcome.folder)
-            for point, task, outcome in ended
-            if outcome.folder is not None
+            FinishedRun(point=point, folder=outcome.folder) for point, _, outcome in ended if outcome.folder is not None
         ]
         failed = tuple(
             {"parameters": dict(point.values), "seed": task.seed, "error": outcome.error}

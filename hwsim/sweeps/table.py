@@ -25,12 +25,10 @@ class FinishedRun:
 
     Attributes:
         point: What it sets the fields to.
-        seed: Its seed.
         folder: Its folder.
     """
 
     point: Point
-    seed: int
     folder: Path
 
 
@@ -46,7 +44,7 @@ def runs_table(runs: Iterable[FinishedRun], paths: Sequence[str]) -> pa.Table:
     metrics = list(dict.fromkeys(name for _, of_one in rows for name in of_one))
     columns: dict[str, Any] = {name: [known[name] for known, _ in rows] for name in BESIDE_METRICS}
     for path in paths:
-        columns[path] = _column([known[path] for known, _ in rows])
+        columns[path] = column_of([known[path] for known, _ in rows])
     return pa.table(columns | {name: [of_one.get(name) for _, of_one in rows] for name in metrics})
 
 
@@ -74,11 +72,12 @@ def shown(value: Any) -> str:
 
 
 def _row(run: FinishedRun) -> tuple[dict[str, Any], dict[str, float | None]]:
-    summary = RunFolder(run.folder).summary
-    return {"run_id": summary["run_id"], "seed": run.seed, **run.point.values}, metrics_of(summary)
+    folder = RunFolder(run.folder)
+    summary = folder.summary
+    return {"run_id": summary["run_id"], "seed": folder.manifest["seed"], **run.point.values}, metrics_of(summary)
 
 
-def _column(values: Sequence[Any]) -> list[Any]:
+def column_of(values: Sequence[Any]) -> list[Any]:
     """Return numbers as they are; as soon as one is none, all as texts."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return list(map(float, values)) if any(isinstance(value, float) for value in values) else list(values)

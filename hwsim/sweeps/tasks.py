@@ -30,7 +30,7 @@ class Task:
 
     scenario: str
     controller: str | None = None
-    seed: int
+    seed: int | None = None
     sets: tuple[str, ...]
     parent: Path
     name: str | None = None
@@ -54,8 +54,12 @@ class Outcome:
 Work = Callable[[Task], Outcome]
 
 
-def execute(task: Task) -> Outcome:
+def execute(task: Task, progress: Progress = lambda stage, share: None) -> Outcome:
     """Carry out one run, unless its folder already holds it whole.
+
+    Args:
+        task: The run.
+        progress: Told how far it is.
 
     Raises:
         HwsimError: The run is refused, or failed.
@@ -67,7 +71,7 @@ def execute(task: Task) -> Outcome:
     folder = task.parent / (task.name or planned.run_id)
     if is_done(folder, planned.run_id):
         return Outcome(folder=folder)
-    if pipeline.run(planned, folder, figures=False).get("interrupted"):
+    if pipeline.run(planned, folder, figures=False, progress=progress).get("interrupted"):
         raise KeyboardInterrupt
     return Outcome(folder=folder, is_new=True)
 
