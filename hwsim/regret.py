@@ -11,12 +11,17 @@ same inputs.
 - ``clairvoyant``: for each frame the rung that is worth most on its inputs, within the time that the array has. No rule
   on this ladder can be worth more, luck included.
 
-All three leave heat and waiting out, so they may be beyond what the device can do: they are bounds from above.
+All three leave heat and waiting out, so they may be beyond what the device can do: they are bounds from above. Two more
+count in that time passes and that the device warms and throttles itself (``hwsim.oracle`` has the proof):
+
+- ``informed_on_device``, ``clairvoyant_on_device``: the same knowledge, and the best that the device allows with it.
+  ``shortfall`` is what a run lost against the first.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +29,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bitmixer.networks.checkpoint import find_checkpoint
+from hwsim.attainable import Machine, machine
 from hwsim.controllers.actions import Ladder, LadderOptions, build_ladder
 from hwsim.controllers.base import NetworkView
 from hwsim.errors import RecordsError
@@ -53,6 +59,8 @@ class Worths:
         data: [n] position of the frame's data set among those that the stream had.
         seconds: [K] time of a frame at the fastest clock.
         available_seconds: Time that the array had.
+        deadlines_seconds: [n].
+        machine: What the device allows the rungs.
     """
 
     stream: str
@@ -62,6 +70,8 @@ class Worths:
     data: NDArray[np.intp]
     seconds: FloatArray
     available_seconds: float
+    deadlines_seconds: FloatArray
+    machine: Machine
 
     @property
     def best_rung(self) -> FloatArray:
@@ -71,8 +81,7 @@ class Worths:
     @property
     def informed(self) -> FloatArray:
         """[n] The rung that is worth most on the frame's data set on average."""
-        best = np.array([self.rungs[self.data == each].mean(axis=0).argmax() for each in range(self.data.max() + 1)])
-        return np.asarray(self.rungs[np.arange(len(self.rungs)), best[self.data]])
+        return np.asarray(self.rungs[np.arange(len(self.rungs)), self._means.argmax(axis=1)[self.data]])
 
     @property
     def clairvoyant(self) -> float:
@@ -91,6 +100,33 @@ class Worths:
     def regret(self) -> FloatArray:
         """[n] Worth lost against ``informed``, summed from the first frame on."""
         return np.cumsum(self.informed - self.realised)
+
+    @cached_property
+    def informed_on_device(self) -> float:
+        """Bound on the mean worth per frame of who knows each rung's mean worth on each data set.
+
+        It is one of expectations: a run may exceed it by the luck of its inputs.
+        """
+        return self._on_device(self._means[self.data])
+
+    @cached_property
+    def clairvoyant_on_device(self) -> float:
+        """Bound on the mean worth per frame of who knows every answer."""
+        return self._on_device(self.rungs)
+
+    @property
+    def shortfall(self) -> float:
+        """Mean worth per frame that was lost against ``informed_on_device``."""
+        return self.informed_on_device - float(self.realised.mean())
+
+    @property
+    def _means(self) -> FloatArray:
+        """[data sets, K]."""
+        return np.array([self.rungs[self.data == each].mean(axis=0) for each in range(self.data.max() + 1)])
+
+    def _on_device(self, worth: FloatArray) -> float:
+        allowed = float((self.deadlines_seconds - self.arrivals_seconds).max())
+        return self.machine.bound(worth, self.deadlines_seconds, allowed)
 
     def _within_time(self) -> float:
         """Minimise the dual over the price of a second: its minimum is the relaxation's optimum."""
@@ -131,7 +167,16 @@ def _stream_worths(
     costs = planned.streams[at].costs
     checkpoint = find_checkpoint(stream.manifest["network_path"])
     ladder = build_ladder(choices, device_view(planned.device), NetworkView(graph=checkpoint.graph, costs=costs))
-    columns = ["status", "data", "arrival_picoseconds", "input_indices", "predictions", "labels", "energy_joules"]
+    columns = [
+        "status",
+        "data",
+        "arrival_picoseconds",
+        "deadline_picoseconds",
+        "input_indices",
+        "predictions",
+        "labels",
+        "energy_joules",
+    ]
     rows = stream.table("frames", columns).to_pylist()
     if not rows:
         raise RecordsError(f"{run.path}: no frames of {stream.name}: give the scenario a longer duration")
@@ -147,6 +192,7 @@ def _stream_worths(
     layers = stream.table("layers", ["purpose", "energy_joules"])
     probes = layers.filter(pc.equal(layers["purpose"], PROBE))["energy_joules"]
     shared = price * float(pc.sum(probes).as_py() or 0.0) / len(rows)
+    deadlines = np.array([row["deadline_picoseconds"] for row in rows]) / 1e12
     return Worths(
         stream=stream.name,
         arrivals_seconds=np.array([row["arrival_picoseconds"] for row in rows]) / 1e12,
@@ -155,6 +201,8 @@ def _stream_worths(
         data=data,
         seconds=ladder.seconds[:, 0],
         available_seconds=float(run.summary["simulated_seconds"]),
+        deadlines_seconds=deadlines,
+        machine=machine(planned, at, ladder, price_per_joule=price, end_seconds=float(deadlines.max())),
     )
 
 

@@ -161,6 +161,15 @@ class CostTable:
         """
         return float(self.energy_joules.reshape(-1)[self.frame_rows(assignment)].sum())
 
+    def frame_node_energy_joules(self, assignment: Mapping[str, BitWidths]) -> Float64Array:
+        """Return the same energy by what it heats [nodes]; the last is ``elsewhere``.
+
+        Raises:
+            ConfigurationError: A site has no widths, or widths that are not in the table.
+        """
+        by_row = self.node_energy_joules.reshape(-1, len(self.nodes))
+        return np.asarray(by_row[self.frame_rows(assignment)].sum(axis=0))
+
     def frame_rows(self, assignment: Mapping[str, BitWidths]) -> list[int]:
         """Return the row of each site in a frame, all that can stay on chip being there (see ``row``).
 

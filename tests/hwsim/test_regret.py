@@ -12,9 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwsim import pipeline
+from hwsim.attainable import Machine
 from hwsim.controllers.actions import LadderOptions
 from hwsim.errors import RecordsError
 from hwsim.regret import Worths, worths
+
+UNLIMITED = Machine(
+    rung=np.arange(3), seconds=np.array([4.0, 2.0, 1.0]), joules=np.zeros((3, 1)), saved=np.zeros(3), block_seconds=1e3,
+    heat=None,
+)  # fmt: skip
 
 
 def some(rungs: Any, *, available: float = 1e9, data: Any = None, realised: Any = None) -> Worths:
@@ -25,6 +31,7 @@ def some(rungs: Any, *, available: float = 1e9, data: Any = None, realised: Any 
         realised=np.zeros(count) if realised is None else np.asarray(realised),
         data=np.zeros(count, dtype=np.intp) if data is None else np.asarray(data),
         seconds=np.array([4.0, 2.0, 1.0]), available_seconds=available,
+        deadlines_seconds=np.arange(count) + 10.0, machine=UNLIMITED,
     )  # fmt: skip
 
 
@@ -35,6 +42,9 @@ def test_who_is_informed_knows_data_and_not_luck() -> None:
     assert found.informed.tolist() == [0.9, 0.7, 0.8, 0.2]
     assert found.clairvoyant == pytest.approx(np.mean([0.9, 0.9, 0.8, 0.3]))
     assert found.regret.tolist() == pytest.approx([0.4, 0.6, 0.9, 1.0])
+    assert found.informed_on_device == pytest.approx(found.informed.mean())
+    assert found.clairvoyant_on_device == pytest.approx(found.clairvoyant)
+    assert found.shortfall == pytest.approx(1.0 / 4)
 
 
 @settings(deadline=None, max_examples=40)
@@ -65,6 +75,7 @@ def test_a_run_is_compared_with_every_rung_on_its_own_inputs(bursty: str, tmp_pa
         np.testing.assert_allclose(found.realised[ran], found.rungs[ran, rung])
         assert found.realised.mean() <= found.clairvoyant
         assert found.informed.mean() == found.best_rung.mean() <= found.clairvoyant
+        assert found.realised.mean() <= found.clairvoyant_on_device <= found.rungs.max(axis=1).mean() + 1e-9
 
 
 def test_without_outputs_nothing_is_known(bursty: str, tmp_path: Path) -> None:
