@@ -8,8 +8,9 @@ paper leaves out, are not in these sums.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -54,37 +55,58 @@ class Storage:
         return self.dense_bits / self.values
 
 
+@dataclass(frozen=True, slots=True)
+class StoredValues:
+    """An operand of a product that lies in memory.
+
+    Attributes:
+        product: The product's name.
+        operand: Which of its operands.
+        counts: Values of each degree class.
+    """
+
+    product: str
+    operand: Literal["weight", "activation"]
+    counts: tuple[int, ...]
+
+
+def stored_values(network: GraphNetwork, topology: Topology) -> list[StoredValues]:
+    """Return every operand that lies in memory, the graph's own features first."""
+    nodes = torch.bincount(topology.degree_class, minlength=topology.classes).tolist()
+    edges = _edges_by_source(network, topology)
+    found = []
+    for name, product in network.products.items():
+        if isinstance(product, Aggregation):
+            found.append(StoredValues(name, "weight", tuple(product.heads * each for each in edges)))
+        if "activation" in product.stores:
+            found.append(StoredValues(name, "activation", tuple(product.input_width * each for each in nodes)))
+    return found
+
+
 def storage(network: GraphNetwork, topology: Topology, assignment: Mapping[str, BitWidths]) -> Storage:
     """Return what the network's stored operands take under an assignment."""
-    nodes = torch.bincount(topology.degree_class, minlength=topology.classes).tolist()
     in_input = _input_entries(topology)
     bits = {"input": 0, "sparse": 0, "hidden": 0, "coefficients": 0}
-    values, is_input = 0, True
-    for name, product in network.products.items():
-        widths = [assignment[f"{name}/degree{each}"] for each in range(topology.classes)]
-        if isinstance(product, Aggregation):
-            edges = _edges_by_source(network, topology)
-            counts = [product.heads * each for each in edges]
-            values += sum(counts)
-            bits["coefficients"] += _total(counts, [each.weight for each in widths])
-        if "activation" in product.stores:
-            counts = [product.input_width * each for each in nodes]
-            activation_bits = [each.activation for each in widths]
-            values += sum(counts)
-            ranges = topology.graph.nodes * product.activation_quantizer.range_bits_per_node
-            if all(each == REAL for each in activation_bits):
-                ranges = 0
-            dense = _total(counts, activation_bits) + ranges
-            if is_input:
-                bits["input"] = dense
-                sparse = _total(in_input, activation_bits) + ranges + _index_bits(topology, sum(in_input))
-                bits["sparse"] = min(dense, sparse)
-            else:
-                bits["hidden"] += dense
-            is_input = False
+    stored = stored_values(network, topology)
+    for place, each in enumerate(stored):
+        sites = [assignment[f"{each.product}/degree{degree}"] for degree in range(topology.classes)]
+        widths = [getattr(site, each.operand) for site in sites]
+        if each.operand == "weight":
+            bits["coefficients"] += _total(each.counts, widths)
+            continue
+        quantizer = network.products[each.product].activation_quantizer
+        is_real = all(width == REAL for width in widths)
+        ranges = 0 if is_real else topology.graph.nodes * quantizer.range_bits_per_node
+        dense = _total(each.counts, widths) + ranges
+        if place == 0:
+            bits["input"] = dense
+            sparse = _total(in_input, widths) + ranges + _index_bits(topology, sum(in_input))
+            bits["sparse"] = min(dense, sparse)
+        else:
+            bits["hidden"] += dense
     return Storage(
         input_bits=bits["input"], sparse_input_bits=bits["sparse"], hidden_bits=bits["hidden"],
-        coefficient_bits=bits["coefficients"], values=values,
+        coefficient_bits=bits["coefficients"], values=sum(sum(each.counts) for each in stored),
     )  # fmt: skip
 
 
@@ -93,7 +115,7 @@ def real_storage(network: GraphNetwork, topology: Topology) -> Storage:
     return storage(network, topology, {site.name: BitWidths(REAL, REAL) for site in network.sites})
 
 
-def _total(counts: list[int], bits: list[int]) -> int:
+def _total(counts: Sequence[int], bits: Sequence[int]) -> int:
     return sum(count * each for count, each in zip(counts, bits, strict=True))
 
 

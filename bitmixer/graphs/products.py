@@ -42,6 +42,10 @@ class GraphProduct(nn.Module):
         self.bits = tuple(bits)
         self.activation_quantizer.bits = tuple(widths.activation for widths in bits)
 
+    def stored_quantizer(self, operand: Literal["weight", "activation"]) -> ClassQuantizer:
+        """Return the quantiser of an operand that lies in memory."""
+        return self.activation_quantizer
+
     activation_quantizer: ClassQuantizer
 
 
@@ -146,6 +150,10 @@ class Aggregation(GraphProduct):
         """Set the widths of every class."""
         super().set_bits(bits)
         self.coefficient_quantizer.bits = tuple(widths.weight for widths in bits)
+
+    def stored_quantizer(self, operand: Literal["weight", "activation"]) -> ClassQuantizer:
+        """Return the quantiser of an operand that lies in memory."""
+        return self.coefficient_quantizer if operand == "weight" else self.activation_quantizer
 
     def forward(
         self, pattern: SparsePattern, coefficients: Tensor, messages: Tensor, topology: Topology, *,

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +34,8 @@ class Judged:
 def train(
     network: GraphNetwork, topology: Topology, schedule: Schedule, *, seed: int,
     before_step: Callable[[], None] = lambda: None, before_validation: Callable[[], None] = lambda: None,
-    teacher: Tensor | None = None,
+    teacher: Tensor | None = None, objective: Callable[[], Tensor] | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> None:  # fmt: skip
     """Train in place, and keep the epoch with the least loss of validation nodes.
 
@@ -49,6 +51,8 @@ def train(
         teacher: (nodes, classes) logits to come close to on all nodes but those of the test mask, in place of classes
             (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). The epoch kept is the one that comes
             closest on validation nodes.
+        objective: What is added to the loss, after every pass; it also counts when an epoch is chosen.
+        rates: Rates of parameters, by their names, that have others and no penalty.
 
     Raises:
         TrainingError: The graph has no node to train by, or none to choose by, or the loss is not finite.
@@ -56,7 +60,7 @@ def train(
     graph = topology.graph
     if not (bool(graph.train_mask.any()) and bool(graph.val_mask.any())):
         raise TrainingError("graph without train_mask or val_mask: mark nodes to train by and nodes to choose by")
-    optimizer = _optimizer(network, schedule)
+    optimizer = _optimizer(network, schedule, rates or {})
     learned_from = graph.train_mask if teacher is None else ~graph.test_mask
     goals = graph.y if teacher is None else teacher.softmax(dim=1)
     torch.manual_seed(seed)
@@ -66,12 +70,16 @@ def train(
         network.train()
         optimizer.zero_grad()
         loss = F.cross_entropy(network(topology)[learned_from], goals[learned_from])
+        if objective is not None:
+            loss = loss + objective()
         if not bool(torch.isfinite(loss)):
             raise TrainingError(f"the loss is not finite after {epoch} epochs: lower the learning rate")
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         before_validation()
         remaining = float(F.cross_entropy(logits(network, topology)[graph.val_mask], goals[graph.val_mask]))
+        if objective is not None:
+            remaining += float(objective().detach())
         if remaining < least:
             least, best = remaining, copy.deepcopy(network.state_dict())
     network.load_state_dict(best)
@@ -117,10 +125,13 @@ def judge(network: GraphNetwork, topology: Topology) -> Judged:
     )
 
 
-def _optimizer(network: GraphNetwork, schedule: Schedule) -> torch.optim.Optimizer:
-    parameters = [(name, each) for name, each in network.named_parameters() if each.requires_grad]
-    groups = [
+def _optimizer(network: GraphNetwork, schedule: Schedule, rates: Mapping[str, float]) -> torch.optim.Optimizer:
+    parameters = [(name, each) for name, each in network.named_parameters() if each.requires_grad and name not in rates]
+    groups: list[dict[str, Any]] = [
         {"params": [each for name, each in parameters if network.decays(name) == decays], "weight_decay": penalty}
         for decays, penalty in ((True, schedule.weight_decay), (False, 0.0))
+    ]
+    groups += [
+        {"params": [network.get_parameter(name)], "lr": rate, "weight_decay": 0.0} for name, rate in rates.items()
     ]
     return torch.optim.Adam([group for group in groups if group["params"]], lr=schedule.learning_rate)

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from typing import Literal
 
 from bitmixer.errors import QuantizerError, did_you_mean
+from bitmixer.graphs.quantizers.a2q import A2QQuantizer
 from bitmixer.graphs.quantizers.base import REAL, AffineCodes, ClassQuantizer, Owners
 from bitmixer.graphs.quantizers.degree_quant import DegreeQuantizer
 from bitmixer.graphs.quantizers.node_ranges import NodeExtremesQuantizer
 from bitmixer.graphs.quantizers.node_scales import NodeScaleQuantizer
 from bitmixer.graphs.quantizers.ranges import ExtremesQuantizer, LeastErrorQuantizer, MeanExtremesQuantizer
 
-NodeQuantizerName = Literal["degree_quant", "extremes", "least_error", "mean_extremes", "node_extremes", "node_scale"]
+NodeQuantizerName = Literal[
+    "a2q", "degree_quant", "extremes", "least_error", "mean_extremes", "node_extremes", "node_scale"
+]
 
 NODE_QUANTIZERS: dict[str, type[ClassQuantizer]] = {
+    "a2q": A2QQuantizer,
     "degree_quant": DegreeQuantizer,
     "extremes": ExtremesQuantizer,
     "least_error": LeastErrorQuantizer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,13 +12,16 @@ from hypothesis import strategies as st
 
 from bitmixer.bitwidths import BitWidths
 from bitmixer.errors import DataError, QuantizerError
+from bitmixer.graphs.learned_bits import learn_bits
 from bitmixer.graphs.memory import storage
 from bitmixer.graphs.network import GraphNetworkForm
 from bitmixer.graphs.networks import create_graph_network
 from bitmixer.graphs.node_graph import NodeGraph
 from bitmixer.graphs.quantizers import REAL, Owners, node_quantizer
+from bitmixer.graphs.quantizers.a2q import A2QQuantizer
 from bitmixer.graphs.quantizers.degree_quant import DegreeQuantizer
 from bitmixer.graphs.topology import Topology
+from bitmixer.graphs.training import judge, train
 
 WIDTHS = (1, 2, 4, 8)
 
@@ -225,3 +229,47 @@ def test_degree_quant_ranges_are_percentiles_the_widest_seen_and_clamped_values_
     assert given_back.grad is not None
     assert float(given_back.grad[0]) == 0.0
     assert float(given_back.grad.sum()) == 2000 - 2  # one more at the other end
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a2q_codes_and_local_gradients_are_those_of_its_formulas(sign: float) -> None:
+    step, bits = 0.5, 3
+    values = torch.tensor([[0.6, sign * 0.2], [sign * 2.6, 5.0]])
+    quantizer = node_quantizer("a2q", WIDTHS, 1)
+    assert isinstance(quantizer, A2QQuantizer)
+    quantizer.bits, quantizer.learns_widths = (bits,), True
+    quantizer.is_signed.fill_(sign < 0)
+    with torch.no_grad():
+        quantizer.log_step.fill_(math.log(step))
+        quantizer.width.fill_(bits)
+    highest = 2 ** (bits - 1) - 1 if sign < 0 else 2**bits - 1
+    codes = (values.sign() * (values.abs() / step + 0.5).floor()).clamp(-highest, highest)
+    given_back = values.clone().requires_grad_()
+    rounded = quantizer(given_back, owners_of([0, 0]))
+    torch.testing.assert_close(rounded, codes * step)
+    torch.testing.assert_close(quantizer.encode(values, owners_of([0, 0])).values(), codes * step)
+    rounded.sum().backward()
+    is_inside = values.abs() <= highest * step
+    assert torch.equal(given_back.grad, is_inside.float())
+    quantizer.error.backward()
+    outwards = (codes * step - values).sign()
+    by_step = torch.where(is_inside, codes - values / step, values.sign() * highest)
+    by_width = torch.where(is_inside, 0.0, values.sign() * (highest + 1) * math.log(2) * step)
+    found = float(quantizer.log_step.grad / step), float(quantizer.width.grad)
+    assert found == pytest.approx([float((outwards * each).mean()) for each in (by_step, by_width)], rel=1e-5)
+
+
+def test_learned_widths_keep_to_the_memory_asked_for(topology: Topology, form: GraphNetworkForm) -> None:
+    learning = replace(form, widths=tuple(range(1, 9)), quantizer="a2q", input_quantizer="extremes")
+    torch.manual_seed(1)
+    network = create_graph_network("gcn", learning)
+    train(network, topology, replace(network.schedule, epochs=40), seed=0)
+    assignment = learn_bits(network, topology, mean_bits=2.0, seed=0, start=4, input_bits=8)
+    assert network.assignment == assignment
+    stored = storage(network, topology, assignment)
+    hidden = stored.values - topology.graph.nodes * topology.graph.features
+    assert stored.hidden_bits + stored.coefficient_bits <= 2.05 * hidden
+    assert stored.input_bits == 8 * topology.graph.nodes * topology.graph.features
+    assert judge(network, topology).test > 0.5  # chance is 1/3
+    with pytest.raises(QuantizerError, match="quantizer='a2q'"):
+        learn_bits(create_graph_network("gcn", form), topology, mean_bits=2.0, seed=0)
