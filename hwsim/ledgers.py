@@ -103,14 +103,16 @@ def _dynamic_joules(folder: Path, stream: str, costs: CostTable, device: Device)
             positions,
             *(batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in columns[1:6]),
         ])  # fmt: skip
-        distinct, which = np.unique(keys, axis=1, return_inverse=True)
+        sizes = tuple((keys.max(axis=1, initial=0) + 1).tolist())
+        codes, which = np.unique(np.ravel_multi_index(tuple(keys), sizes), return_inverse=True)
+        distinct = np.stack(np.unravel_index(codes, sizes))
         scales = batch.column("dynamic_energy_scale").to_numpy()
         weights = np.bincount(which.reshape(-1), weights=scales)
         worked = np.bincount(which.reshape(-1), weights=scales * batch.column("array_cycles").to_numpy())
         for (position, weight, activation, following, reload, fetched), times, cycles in zip(
             distinct.T.tolist(), weights, worked, strict=True
         ):
-            missing = fetched - schedule.planes.streamed(position, weight)
+            missing = fetched - schedule.planes.streamed[position][weight]
             row = schedule.row(
                 position, (weight, activation), following, norm_reload=bool(reload), missing_planes=missing
             )

@@ -6,8 +6,10 @@ scenario -> device + layer graph -> cost table -> simulation <-> controller -> r
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Progress", "plan", "run", "run_folder"]
 
 Progress = Callable[[str, float], None]
+OBJECTS_UNTIL_COLLECTED = 200_000
+"""New objects after which Python looks for garbage in a simulation; see ``_seldom_collected``."""
 VIRTUAL_INPUTS = 1 << 16
 """Size of the test split where a scenario wants no outputs and so has no data."""
 
@@ -131,7 +135,8 @@ def _simulate(
     failure = None
     try:
         try:
-            simulator.run(lambda share: progress("simulating", share))
+            with _seldom_collected():
+                simulator.run(lambda share: progress("simulating", share))
         except InvariantError as error:
             failure = error
         for at, each in enumerate(executions):
@@ -140,6 +145,17 @@ def _simulate(
     except KeyboardInterrupt:
         return True, failure
     return False, failure
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Look for cycles of garbage seldom: a simulation keeps millions of events and makes next to no cycles."""
+    before = gc.get_threshold()
+    gc.set_threshold(OBJECTS_UNTIL_COLLECTED, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @dataclass(kw_only=True)

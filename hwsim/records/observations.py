@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ _PLAIN = [field.name for field in fields(Observation) if field.name in OBSERVATI
     "stream", "time_picoseconds", "wake", "wanted", "finished", "probes",
 )]  # fmt: skip
 """What is written as it is seen."""
+_FIELDS = {kind: [field.name for field in fields(kind)] for kind in (FinishedFrame, ProbeResult)}
 _UNSEEN: dict[str, Any] = {
     "frequency_hertz": 0, "throttle_cap_hertz": 0, "queued_deadlines_picoseconds": (), "first_uncommitted": 0,
     "wanted": "", "confidences": (), "finished": (), "probes": (),
@@ -87,7 +88,8 @@ class ObservationTable:
         return {**seen, **told, "seen_frame": observation.frame, "wanted": self._text(observation.wanted)}
 
     def _told(self, of_frame: FinishedFrame | ProbeResult) -> dict[str, Any]:
-        return {**asdict(of_frame), "widths": self._text(of_frame.widths)}
+        seen = {name: getattr(of_frame, name) for name in _FIELDS[type(of_frame)]}
+        return {**seen, "widths": self._text(of_frame.widths)}
 
     def _text(self, widths: tuple[Widths, ...]) -> str:
         """Return the JSON of an assignment, written once."""

@@ -83,6 +83,7 @@ class Accelerator:
         """Begin to work at this clock, with what is free of the DRAM's bandwidth."""
         self._clock = clock
         self._bandwidth = bandwidth
+        self._last_pace = Pace(clock.index, bandwidth.share)
         self._process = self._environment.process(self._run())
 
     @property
@@ -292,8 +293,8 @@ class Accelerator:
         widths = job.committed[position]
         if lane.before_layer is not None:
             lane.before_layer()
-        job.unsaid.append(position)
-        if job.frame.is_answered:
+        if announcer.layer_issued and job.frame.is_answered:
+            job.unsaid.append(position)
             for issued in lane.tellable(job):
                 for tell in announcer.layer_issued:
                     tell(issued)
@@ -309,7 +310,7 @@ class Accelerator:
         job.energy_joules += spent
         event = LayerExecuted(
             job.frame.number, position, *widths, next_bits, reload,
-            missing + schedule.planes.streamed(position, widths[0]), begun, int(self._environment.now), cycles,
+            missing + schedule.planes.streamed[position][widths[0]], begun, int(self._environment.now), cycles,
             schedule.array_cycles[valued], row, scale, spent, lane.number, job.purpose, 0, job.attempt,
         )  # fmt: skip
         for tell_done in announcer.layer_executed:
@@ -344,7 +345,7 @@ class Accelerator:
             Cycles done and mean energy scale, which counts only what was done.
         """
         environment, clock = self._environment, self._clock
-        pace = Pace(clock.index, self._bandwidth.share)
+        pace = self._pace()
         remaining = schedule.cycles_at(row, pace)
         total_cycles, share_left, scale = 0, 1.0, 0.0
         while self._is_on:
@@ -353,8 +354,8 @@ class Accelerator:
                     yield environment.timeout(clock.ready_picoseconds - environment.now)
             except simpy.Interrupt:
                 continue
-            if pace != (clock.index, self._bandwidth.share):
-                before, pace = pace, Pace(clock.index, self._bandwidth.share)
+            before, pace = pace, self._pace()
+            if pace != before:
                 remaining = schedule.remaining(row, before, pace, remaining)
             hertz = clock.frequency_hertz
             if pace.share == 1.0 and remaining == schedule.cycles[pace.clock][row]:
@@ -375,6 +376,13 @@ class Accelerator:
                 if remaining:
                     continue
                 break
-            spent = self._activity.stop(int(environment.now))
+            spent = self._activity.stop(begun + duration)
             return total_cycles + remaining, scale + spent
         return total_cycles, scale
+
+    def _pace(self) -> Pace:
+        """Return how fast work goes on now."""
+        clock, share = self._clock.index, self._bandwidth.share
+        if self._last_pace.clock != clock or self._last_pace.share != share:
+            self._last_pace = Pace(clock, share)
+        return self._last_pace

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from hwsim.cost import CostTable
 
@@ -31,10 +32,13 @@ class PlaneNeeds:
             independent=costs.graph.weight_codes == "independent",
         )
 
-    def streamed(self, position: int, weight_bits: int) -> int:
-        """Return the planes that every execution fetches."""
-        needed = self.needed[position][weight_bits]
-        return needed - min(needed, self.kept[position])
+    @cached_property
+    def streamed(self) -> tuple[Mapping[int, int], ...]:
+        """Width -> planes that every execution fetches."""
+        return tuple(
+            {width: max(planes - kept, 0) for width, planes in of_site.items()}
+            for of_site, kept in zip(self.needed, self.kept, strict=True)
+        )
 
 
 class WeightPlanes:
@@ -52,6 +56,8 @@ class WeightPlanes:
     def missing(self, position: int, weight_bits: int) -> int:
         """Return how many of the planes that the site keeps must be fetched for this width; they are there after it."""
         needs = self._needs
+        if not needs.kept[position]:
+            return 0
         kept = min(needs.needed[position][weight_bits], needs.kept[position])
         if needs.independent and self._widths[position] != weight_bits:
             self._planes[position] = 0

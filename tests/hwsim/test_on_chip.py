@@ -92,7 +92,7 @@ def test_raising_bits_fetches_what_is_missing_and_independent_codes_everything(
     needs = PlaneNeeds(needed=(needed,), kept=(kept,), independent=codes == "independent")
     planes, model = WeightPlanes(needs), PlanesOnChip(kept, codes == "independent")
     for width in widths:
-        assert planes.missing(0, width) + needs.streamed(0, width) == model.fetched(width, needed[width])
+        assert planes.missing(0, width) + needs.streamed[0][width] == model.fetched(width, needed[width])
 
 
 def bits_that_stay(graph: LayerGraph, stays: OnChip, widths: list[int], site: int) -> int:
