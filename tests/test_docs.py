@@ -390,7 +390,7 @@ def test_the_page_of_controllers_says_what_its_twin_holds(tmp_path: Path) -> Non
 
 def test_the_page_of_graph_networks_says_what_its_twins_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results, other = script("results/sgquant.py"), sys.modules["sgquant_choices"]
-    monkeypatch.setattr(results, "PAGE", tmp_path / "sgquant.md")
+    monkeypatch.setattr(sys.modules["sgquant_page"], "PAGE", tmp_path / "sgquant.md")
     monkeypatch.setattr(other, "FIGURE", tmp_path / "sgquant_selection.svg")
     results.page()
     for written, kept in (
@@ -400,3 +400,20 @@ def test_the_page_of_graph_networks_says_what_its_twins_hold(tmp_path: Path, mon
         assert (tmp_path / written).exists() == (DOCS / kept).exists()  # nothing is drawn of what is not run
         if (DOCS / kept).exists():
             assert (tmp_path / written).read_text(encoding="utf-8") == (DOCS / kept).read_text(encoding="utf-8")
+
+
+def test_bits_of_graph_networks_are_chosen_without_test_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    script("results/sgquant.py")
+    procedure, runs = sys.modules["sgquant_procedure"], sys.modules["sgquant_runs"]
+    found, written = runs.read(), []
+    for pair in found["pairs"].values():
+        for rows in (pair["float"], *pair["arms"].values()):
+            assert all("test" not in row for seed, row in rows.items() if int(seed) in runs.CHOICE_SEEDS)
+    monkeypatch.setattr(procedure, "write", written.append)
+    procedure.choose(found | {"chosen": {}})
+    assert written[0]["chosen"] == found["chosen"]
+    for (name, data), taken in zip(runs.PAIRS, found["chosen"].values(), strict=True):
+        pair = found["pairs"][f"{name} {data}"]
+        assert set(taken) == set(procedure.targets_of(name, data))
+        for target, arms in taken.items():
+            assert procedure.saving_of(pair, arms["safest"]) >= procedure.TARGETS[target][0]

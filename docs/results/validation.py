@@ -198,12 +198,12 @@ def _devices() -> str:
 
 
 def _networks() -> str:
-    import sgquant
+    from sgquant_page import PUBLISHED, float_accuracies
 
-    pairs = json.loads((HERE / "sgquant.json").read_text(encoding="utf-8"))["pairs"]
+    found = json.loads((HERE / "sgquant.json").read_text(encoding="utf-8"))
     rows = []
-    for (network, data), published in sgquant.PUBLISHED.items():
-        runs = [run["float"]["test"] for run in pairs.get(f"{network} {data}", {"runs": {}})["runs"].values()]
+    for (network, data), published in PUBLISHED.items():
+        runs = float_accuracies(found, network, data)
         ours = f"{100 * sum(runs) / len(runs):.2f}" if runs else "not run"
         rows.append([f"{network}, {data}", f"{100 * published:.1f}", ours, str(len(runs))])
     return (
