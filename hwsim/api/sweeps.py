@@ -54,8 +54,9 @@ def sweep(
     given = {f"sweep.{key}": value for key, value in block.items() if value is not None}
     plan = read_sweep(str(scenario), sets=sets_of({**(changes or {}), **given}), vary=sets_of(parameters))
     place = RUNS / f"sweep-{plan.name}" if folder is None else Path(folder)
-    with progress_bar(quiet=quiet) as progress, build_executor(executor, jobs or usable_cores()) as chosen:
-        return SweptRuns(run_sweep(plan, chosen, folder=place, progress=progress))
+    with progress_bar(quiet=quiet) as progress:
+        outcome = run_sweep(plan, build_executor(executor, jobs or usable_cores()), folder=place, progress=progress)
+    return SweptRuns(outcome)
 
 
 class SweepTables(Generic[Frame]):

@@ -69,8 +69,12 @@ def sweep(
         progress("checking every value", 0.0)
         plan = read_sweep(scenario, sets=sets or (), vary=vary or ())
         folder = out or Path("runs") / f"sweep-{plan.name}"
-        with build_executor(executor, jobs or usable_cores()) as chosen:
+        chosen = build_executor(executor, jobs or usable_cores())
+        try:
             result = run_sweep(plan, chosen, folder=folder, shard=part, collect=collect, progress=progress)
+        except KeyboardInterrupt:
+            print(f"interrupted: what is finished is in {folder}; called again, it goes on", file=sys.stderr)
+            raise
     if as_json:
         print_json(result.as_dict())
     elif not quiet and part is not None:

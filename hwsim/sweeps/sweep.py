@@ -33,7 +33,7 @@ def run_sweep(
 
     Args:
         plan: The sweep.
-        executor: Who carries out the runs.
+        executor: Who carries out the runs; ended before anything is written.
         folder: Where they lie, and where the results go.
         shard: Part of the runs that is to be made; nothing but these runs is written then.
         collect: Make no runs; take those that are there.
@@ -45,7 +45,8 @@ def run_sweep(
     """
     runs = _Runs(plan, executor, folder.resolve(), look_up if collect else attempt, progress)
     try:
-        _make(runs, plan, shard)
+        with executor:
+            _make(runs, plan, shard)
     except KeyboardInterrupt:
         if shard is None:
             runs.result().write()

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +51,30 @@ def test_a_part_says_where_the_others_are(sweep: Hwsim) -> None:
     assert done.out.startswith("Part 1/4: 1 runs are in ")
     missing = sweep("--collect", "--quiet")
     assert (missing.code, missing.out, missing.err) == (0, "", "not made: 3 runs\n")
+
+
+def test_an_interruption_from_the_keyboard_keeps_what_is_finished(swept: Callable[..., str], tmp_path: Path) -> None:
+    """The shell interrupts the command and the processes that it has started, in the middle of runs."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "hwsim", "sweep", swept(), "--jobs", "2", "--out", str(out), "--quiet"]
+    longer = ("--set", "duration=400 ms", "--set", "sweep.replications=2")
+    started = subprocess.Popen(
+        [*command, *longer], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not list(out.glob("runs/*/summary.json")):
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.02)
+    os.killpg(started.pid, signal.SIGINT)
+    printed, told = started.communicate()
+    assert (started.returncode, printed) == (130, "")
+    assert f"interrupted: what is finished is in {out}" in told
+    assert "Traceback" not in told
+    before = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
+    assert (before["runs"] + before["missing"], before["failed"]) == (8, [])
+    assert before["missing"] > 0
+    subprocess.run([*command, *longer], check=True, timeout=600)
+    after = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
+    assert (after["runs"], after["missing"]) == (8, 0)
 
 
 def test_failed_runs_are_told_and_end_in_3(sweep: Hwsim) -> None:

@@ -60,8 +60,7 @@ def test_lost_processes_and_a_lost_node_lose_nothing(
     cluster: Any, swept: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = read_sweep(swept())
-    with build_executor("serial", 1) as executor:
-        run_sweep(plan, executor, folder=tmp_path / "alone")
+    run_sweep(plan, build_executor("serial", 1), folder=tmp_path / "alone")
     monkeypatch.setattr(sweeping, "attempt", dying_at_first)
     lost = [cluster.add_node(num_cpus=1)]
 
@@ -69,10 +68,10 @@ def test_lost_processes_and_a_lost_node_lose_nothing(
         if share > 0 and lost:
             cluster.remove_node(lost.pop())
 
-    with build_executor("ray", 2) as executor:
-        assert len([node for node in ray.nodes() if node["Alive"]]) == 3
-        result = run_sweep(plan, executor, folder=tmp_path / "together", progress=lose_a_node)
-        assert len([node for node in ray.nodes() if node["Alive"]]) == 2
+    executor = build_executor("ray", 2)
+    assert len([node for node in ray.nodes() if node["Alive"]]) == 3
+    result = run_sweep(plan, executor, folder=tmp_path / "together", progress=lose_a_node)
+    assert len(cluster.list_all_nodes()) == 2
     assert (result.missing, result.failed, lost) == (0, (), [])
     assert len(list((tmp_path / "together").glob("died-*"))) == 4
     for name in TABLES:

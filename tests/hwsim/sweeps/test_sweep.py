@@ -30,8 +30,7 @@ def sweep(swept: Callable[..., str], tmp_path: Path) -> Sweep:
         **options: Any,
     ) -> SweepResult:  # fmt: skip
         plan = read_sweep(swept() if block is None else swept(block), sets=sets)
-        with build_executor(executor, 2) as chosen:
-            return run_sweep(plan, chosen, folder=tmp_path / folder, **options)
+        return run_sweep(plan, build_executor(executor, 2), folder=tmp_path / folder, **options)
 
     return run
 
