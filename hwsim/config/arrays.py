@@ -61,7 +61,7 @@ def array_section(model: type[Any]) -> type[ArraySection]:
     section: type[ArraySection] = create_model(
         f"{model.__name__}Array",
         __base__=ArraySection,
-        __doc__=(model.__doc__ or "").partition("\n")[0],
+        __doc__=model.__doc__,
         kind=(kind, ...),
         **fields,  # type: ignore[call-overload]
     )
