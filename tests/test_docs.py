@@ -392,10 +392,12 @@ def test_the_page_of_graph_networks_says_what_its_twins_hold(tmp_path: Path, mon
     results, other = script("results/sgquant.py"), sys.modules["sgquant_choices"]
     monkeypatch.setattr(sys.modules["sgquant_page"], "PAGE", tmp_path / "sgquant.md")
     monkeypatch.setattr(other, "FIGURE", tmp_path / "sgquant_selection.svg")
+    monkeypatch.setattr(sys.modules["sgquant_figure"], "FIGURE", tmp_path / "sgquant_targets.svg")
     results.page()
     for written, kept in (
         ("sgquant.md", "results/sgquant.md"),
         ("sgquant_selection.svg", "images/sgquant_selection.svg"),
+        ("sgquant_targets.svg", "images/sgquant_targets.svg"),
     ):
         assert (tmp_path / written).exists() == (DOCS / kept).exists()  # nothing is drawn of what is not run
         if (DOCS / kept).exists():

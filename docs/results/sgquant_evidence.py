@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import statistics
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,12 @@ from typing import Any
 from sgquant_procedure import CHOICE_SEEDS, interval, saving_of
 from sgquant_runs import PAIRS, Arm, at_few_bits, float_network, input_and_rest, losses, stated, topology_of, write
 
+Bits = tuple[tuple[str, int], ...]
+"""(Pattern of names, width)."""
 GRANULARITIES = ("uniform", "component", "layer", "topology", "combined")
 BUDGET = 16.0
+MOST_LISTED = 10_000
+"""Assignments that are listed, or drawn evenly where there are more."""
 OPTIONS = 40
 """Assignments of one granularity that are looked at; more are drawn from, evenly."""
 NOT_RUN = "not run"
@@ -31,7 +34,7 @@ ABOUT_WEIGHTS = (
 )
 
 
-def granular_arm(granularity: str, bits: tuple[tuple[str, int], ...]) -> Arm:
+def granular_arm(granularity: str, bits: Bits) -> Arm:
     """Return the arm of an assignment that a granularity allows."""
     return Arm(bits=bits, label=f"{granularity}: " + ", ".join(f"{pattern} {width}" for pattern, width in bits))
 
@@ -71,7 +74,7 @@ def _assignments(name: str, data: str, runs: Path) -> dict[str, Any]:
     topology = topology_of(data)
     networks = {seed: float_network(name, topology, seed, runs / f"{name}_{data}_{seed}.pt") for seed in CHOICE_SEEDS}
     taken: dict[str, Any] = {}
-    seen: list[tuple[float, tuple[tuple[str, int], ...], float]] = []
+    seen: list[tuple[float, Bits, float]] = []
     for granularity in GRANULARITIES:
         options = _options(networks[CHOICE_SEEDS[0]], topology, granularity)
         measured = [(_changed(name, networks, topology, bits), bits, saving) for bits, saving in options]
@@ -84,36 +87,29 @@ def _assignments(name: str, data: str, runs: Path) -> dict[str, Any]:
     return taken
 
 
-def _options(network: Any, topology: Any, granularity: str) -> list[tuple[tuple[tuple[str, int], ...], float]]:
+def _options(network: Any, topology: Any, granularity: str) -> list[tuple[Bits, float]]:
     """Return assignments within the budget, as patterns and widths, and what they save."""
-    from bitmixer.graphs.memory import real_storage, storage
+    import numpy as np
 
-    patterns = _patterns(network, granularity)
-    widths, draw = network.form.widths, random.Random(0)
-    count = len(widths) ** len(patterns)
-    every = itertools.product(widths, repeat=len(patterns)) if count <= 10_000 else None
-    drawn = every or (tuple(draw.choices(widths, weights=(4, 4, 2, 1, 1), k=len(patterns))) for _ in range(4000))
-    real, fitting = real_storage(network, topology).dense_bits, []
-    for each in drawn:
-        bits = tuple(zip(patterns, each, strict=True))
-        assignment = Arm(bits=bits, label="").assignment(network)
-        saving = real / storage(network, topology, assignment).dense_bits
-        if saving >= BUDGET:
-            fitting.append((bits, saving))
-        if every is None and len(fitting) == OPTIONS:
-            break
-    return fitting if len(fitting) <= OPTIONS else draw.sample(fitting, OPTIONS)
+    from bitmixer.graphs.selection import BitProblem
 
-
-def _patterns(network: Any, granularity: str) -> list[str]:
-    from bitmixer.graphs.sites import choices
-
-    names = [choice.name for choice in choices(network.sites, granularity)]
-    forms = {"uniform": "*", "component": "*.{}/*", "layer": "{}.*", "topology": "*/{}", "combined": "{}"}
-    return [forms[granularity].format(name) for name in names]
+    problem = BitProblem.of(network, topology, granularity=granularity)
+    if len(problem.widths) ** len(problem.choices) <= MOST_LISTED:
+        every = np.array(list(itertools.product(problem.widths, repeat=len(problem.choices))))
+    else:
+        every = problem.drawn(np.random.default_rng(0), MOST_LISTED)
+    fitting = every[problem.savings(every) >= BUDGET]
+    if len(fitting) > OPTIONS:
+        fitting = fitting[np.random.default_rng(1).choice(len(fitting), OPTIONS, replace=False)]
+    form = {"uniform": "*", "component": "*.{}/*", "layer": "{}.*", "topology": "*/{}", "combined": "{}"}[granularity]
+    patterns = [form.format(choice.name) for choice in problem.choices]
+    return [
+        (tuple(zip(patterns, bits, strict=True)), saving)
+        for bits, saving in zip(fitting.tolist(), problem.savings(fitting).tolist(), strict=True)
+    ]
 
 
-def _changed(name: str, networks: dict[int, Any], topology: Any, bits: tuple[tuple[str, int], ...]) -> float:
+def _changed(name: str, networks: dict[int, Any], topology: Any, bits: Bits) -> float:
     from bitmixer.graphs.training import logits
 
     shares = []

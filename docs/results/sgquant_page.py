@@ -6,6 +6,7 @@ import statistics
 from typing import Any
 
 import sgquant_choices
+import sgquant_figure
 from sgquant_evidence import NOT_RUN, granularity_part, rivals_part, weights_part
 from sgquant_procedure import CHOICE_SEEDS, SCHEDULES, TARGETS, changed_of, interval, saving_of, targets_of
 from sgquant_runs import HERE, PAIRS, RULES, UNIFORM, judging, losses, points, read, stated, uniform
@@ -36,6 +37,10 @@ ABOUT_TARGETS = (
     "95 % interval of the mean. *Held*: in the mean; *surely*: the whole interval is within the target."
 )
 
+ABOUT_FIGURE = (
+    "The green area is the target, for GCN on Cora the sterner one; grey: one width for all by `least_error`, rounded. "
+    "What loses more than four points lies at the upper edge."
+)
 ABOUT_SPLITS = (
     "What was chosen on Planetoid's own split, with nodes drawn anew for every seed: 20 of each class to train by, 500 "
     "to choose epochs by, 1000 to judge by."
@@ -45,6 +50,7 @@ ABOUT_SPLITS = (
 def page() -> None:
     """Write the page."""
     found = read()
+    sgquant_figure.draw(found)
     parts = [_head(found), _float_part(found), _choice_part(found), _targets_part(found), _splits_part(found)]
     parts += [
         _ladder_part(found),
@@ -154,7 +160,9 @@ def _targets_part(found: dict[str, Any]) -> str:
             lines.append(f"| {name}, {data}: {target} | {rule} | {_judged(pair, arm, *TARGETS[target])} |")
         elif not rule:
             lines.append(f"| {name}, {data}: {target} | | 0 | | | {NOT_RUN} | {NOT_RUN} |")
-    return "\n".join(lines)
+    return "\n".join(
+        [*lines, "", f"![Accuracy lost over memory saved](../images/{sgquant_figure.FIGURE.name})", "", ABOUT_FIGURE]
+    )
 
 
 def _splits_part(found: dict[str, Any]) -> str:
