@@ -29,6 +29,42 @@ LOGIT_BITS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gather:
+    """The sparse product of an aggregation: each target sums messages of the sources of its edges.
+
+    Both histograms are of one degree class of sources; they are all that traffic and cycles depend on.
+
+    Attributes:
+        heads: Heads, each with coefficients of its own; messages are split among them.
+        message_elements: Elements of a message, all heads together.
+        fan_in: (edges, targets): so many targets have so many edges from these sources; ascending, from 1.
+        fan_out: (edges, sources): so many of these sources send along so many edges; ascending, from 1.
+        index_bits: Bits of the column index that names the source of an edge.
+    """
+
+    heads: int
+    message_elements: int
+    fan_in: tuple[tuple[int, int], ...]
+    fan_out: tuple[tuple[int, int], ...]
+    index_bits: int
+
+    @property
+    def edges(self) -> int:
+        """Number of edges."""
+        return sum(edges * targets for edges, targets in self.fan_in)
+
+    @property
+    def targets(self) -> int:
+        """Targets with an edge."""
+        return sum(targets for _, targets in self.fan_in)
+
+    @property
+    def sources(self) -> int:
+        """Sources with an edge."""
+        return sum(sources for _, sources in self.fan_out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """One site, in the order of issue. Sizes are elements per input of the network.
 
@@ -51,6 +87,8 @@ class Layer:
         residual_read_elements: Waiting operands read at ``residual_bits`` as this site drains into a join.
         vector_operations: Element operations (norm, activation, pool, join) done as this site drains, and on stored
             copies as it reads them; a product of two tensors counts its multiply-accumulates.
+        gather: The sparse product of an aggregation over a graph, whose sizes above are those of a layer with a group
+            for every edge and head; ``None`` for a dense layer.
     """
 
     name: str
@@ -77,6 +115,7 @@ class Layer:
     vector_operations: int
     residual_input_elements: int = 0
     dilation: tuple[int, int] = (1, 1)
+    gather: Gather | None = None
 
     @property
     def reduction(self) -> int:
@@ -145,6 +184,10 @@ class LayerGraph:
     layers: tuple[Layer, ...]
     joins: tuple[Join, ...]
     one_pass: bool = False
+
+    def __post_init__(self) -> None:
+        if any(layer.gather for layer in self.layers) and not self.one_pass:
+            raise GraphFormatError(f"{self.network}: sites that gather need one_pass: a graph is an input by itself")
 
     def passes(self, inputs: int) -> int:
         """Return how many passes a frame of so many inputs takes."""
@@ -289,4 +332,7 @@ def _layer(fields: Mapping[str, Any]) -> Layer:
     converted["allowed"] = tuple(BitWidths(*pair) for pair in fields["allowed"])
     for name in ("producers", "consumers", "stride", "padding", "dilation"):
         converted[name] = tuple(fields[name])
+    if gather := fields.get("gather"):
+        pairs = {name: tuple((edges, nodes) for edges, nodes in gather[name]) for name in ("fan_in", "fan_out")}
+        converted["gather"] = Gather(**{**gather, **pairs})
     return Layer(**converted)

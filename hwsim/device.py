@@ -18,7 +18,7 @@ from hwsim.cost import CostTable, EnergyTable, Memory, cost_table
 from hwsim.cost.arrays import ArrayModel
 from hwsim.cost.arrays.base import Int64Array
 from hwsim.cost.full_load import full_load_joules_per_cycle
-from hwsim.cost.memory import Buffers, Execution, ShortTransfers
+from hwsim.cost.memory import Buffers, Execution, GatheredRows, ShortTransfers
 from hwsim.cost.training import FORMATS, Learned, require_significands
 from hwsim.cost.training_table import training_table
 from hwsim.hotspot.block_model import thermal_network
@@ -348,7 +348,7 @@ def _buffers(profile: DeviceProfile) -> Buffers | None:
     given = profile.buffers
     if given is None:
         return None
-    short = given.short_transfers
+    short, rows, usual = given.short_transfers, given.gathered_rows, profile.memory.dram_efficiency.value
     return Buffers(
         weight_bits=8 * given.weight_bytes.value,
         activation_bits=8 * given.activation_bytes.value,
@@ -359,8 +359,11 @@ def _buffers(profile: DeviceProfile) -> Buffers | None:
         if short is None
         else ShortTransfers(
             below_bits=short.below_bits.value,
-            slowdown=profile.memory.dram_efficiency.value / short.efficiency.value,
+            slowdown=usual / short.efficiency.value,
         ),
+        gathered_rows=None
+        if rows is None
+        else GatheredRows(least_bits=rows.least_bits.value, slowdown=usual / rows.efficiency.value),
     )
 
 

@@ -150,6 +150,11 @@ def _scheduled(
         return layer_csv.schedule_layers(layers, model, hertz)
     assert network is not None
     graph = find_checkpoint(network).graph
+    if any(layer.gather for layer in graph.layers):
+        raise ConfigurationError(
+            f"array {model.name} schedules dense layers in buffers of its own, and {graph.network} gathers over a "
+            "graph: choose another array"
+        )
     sites = [(layer, own) for layer, own, _ in priced_widths(graph, widths)]
     weight_bits, activation_bits = np.array([own for _, own in sites], dtype=np.int64).T
     shapes = LayerShapes.of([layer for layer, _ in sites], inputs_per_frame=graph.passes(inputs), trailing_axes=0)

@@ -23,6 +23,18 @@ class ShortTransfers(Section):
     efficiency: Quantity[PositiveFraction]
 
 
+class GatheredRows(Section):
+    """Rows that are fetched by their index, from anywhere: a graph's messages.
+
+    Attributes:
+        least_bits: The least that DRAM moves for one.
+        efficiency: Achieved over peak bandwidth for them.
+    """
+
+    least_bits: Quantity[PositiveCount]
+    efficiency: Quantity[PositiveFraction]
+
+
 class Buffers(Section):
     """On-chip buffers, into which layers are tiled.
 
@@ -33,6 +45,7 @@ class Buffers(Section):
         halves: 2 where a tile is fetched while another is computed, 1 where not.
         burst_bits: The least that DRAM moves; every tile is rounded up to whole bursts.
         short_transfers: Which tiles take longer for their bits; none if not given.
+        gathered_rows: How a graph's messages move; as tiles of their size if not given.
     """
 
     weight_bytes: Quantity[PositiveCount]
@@ -41,6 +54,7 @@ class Buffers(Section):
     halves: Quantity[Halves]
     burst_bits: Quantity[PositiveCount]
     short_transfers: ShortTransfers | None = None
+    gathered_rows: GatheredRows | None = None
 
 
 class PublishedBuffers(Section):

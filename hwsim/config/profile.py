@@ -208,10 +208,11 @@ class DeviceProfile(Section):
         yield from energy_problems(self.array, self.energy, self.process)
         if self.buffers is None and self.execution.overlap == "tiled":
             yield Problem(("execution", "overlap"), "tiles go through buffers: give the device buffers, or say ideal")
-        short = None if self.buffers is None else self.buffers.short_transfers
-        if short is not None and short.efficiency.value > self.memory.dram_efficiency.value:
-            place = ("buffers", "short_transfers", "efficiency", "value")
-            yield Problem(place, f"is above dram_efficiency {self.memory.dram_efficiency.text}: short ones are slower")
+        for name in ("short_transfers", "gathered_rows"):
+            slower = getattr(self.buffers, name, None)
+            if slower is not None and slower.efficiency.value > self.memory.dram_efficiency.value:
+                place = ("buffers", name, "efficiency", "value")
+                yield Problem(place, f"is above dram_efficiency {self.memory.dram_efficiency.text}: these are slower")
         for problem in idle_state_problems(self.idle_states, self.power):
             yield dataclasses.replace(problem, path=("idle_states", *problem.path))
         clocks = {point.frequency_hertz.value: point.frequency_hertz.text for point in self.operating_points.points}

@@ -11,9 +11,11 @@ from bitmixer.graph import LayerGraph
 from hwsim.cost.arrays import ArrayModel, SchedulingArray
 from hwsim.cost.arrays.base import Int64Array, LayerShapes, ceil_divide, layer_column
 from hwsim.cost.arrays.flat import distinct_rows
+from hwsim.cost.arrays.gathering import gathering_work, with_sites
 from hwsim.cost.arrays.valued import ValueArray
 from hwsim.cost.energy import EnergyTable
 from hwsim.cost.memory import Buffers, Execution, Memory, Traffic, layer_traffic, norm_reload_bits
+from hwsim.cost.memory.gathering import unbuffered_read_bits
 from hwsim.cost.memory.pipeline import pipelined_cycles
 from hwsim.cost.memory.planes import planes_kept
 from hwsim.cost.memory.search import Machine
@@ -103,6 +105,7 @@ def _streamed(
         weight_codes=graph.weight_codes,
     )  # fmt: skip
     shape = (len(graph.layers), *(bits.size,) * 3)
+    once = _with_gathers(once, graph, bits, shape)
     fetched = _norm_bits(graph, hardware.execution) * np.arange(2)
     traffic = _with_fetches(once.read_bits, once.write_bits, fetched, shape)
     other = _overlapping(_vector_cycles(graph, inputs, hardware), traffic, hardware)
@@ -118,6 +121,16 @@ def _streamed(
     )
 
 
+def _with_gathers(once: Traffic, graph: LayerGraph, bits: Int64Array, shape: tuple[int, ...]) -> Traffic:
+    """Return traffic in which aggregations fetch a message for every edge."""
+    read = np.broadcast_to(once.read_bits, shape).copy()
+    for site, layer in enumerate(graph.layers):
+        if layer.gather is not None:
+            own = unbuffered_read_bits(layer.gather, bits[:, None], bits)
+            read[site] = own[..., None] + layer.residual_read_elements * graph.residual_bits
+    return replace(once, read_bits=read)
+
+
 def _array_work(
     graph: LayerGraph, bits: Int64Array, inputs: int, array: ArrayModel, weight_cycles: Int64Array | None
 ) -> tuple[Int64Array, Mapping[str, Int64Array], Mapping[str, Int64Array]]:
@@ -125,6 +138,12 @@ def _array_work(
     shapes = LayerShapes.of(graph.layers, inputs_per_frame=inputs, trailing_axes=2)
     bound = array.compute_cycles(shapes, bits[:, None], bits)
     counts = array.action_counts(shapes, bits[:, None], bits)
+    gathering = [site for site, layer in enumerate(graph.layers) if layer.gather is not None]
+    if gathering:
+        gathers = [graph.layers[site] for site in gathering]
+        cycles, actions = gathering_work(array, gathers, bits[:, None], bits)
+        bound = with_sites(bound, gathering, cycles)
+        counts = {action: with_sites(count, gathering, actions[action]) for action, count in counts.items()}
     shrinking = array.cycle_counts(shapes, bits[:, None], bits) if isinstance(array, ValueArray) else {}
     if weight_cycles is None:
         return bound, counts, shrinking
@@ -182,7 +201,13 @@ def _pipelined(tiling: Tiling, hardware: Hardware) -> Int64Array:
         machine.array, machine.memory, machine.buffers, machine.vector_lanes, hardware.frequencies_hertz,
         tiling.cut.take(first),
     )  # fmt: skip
-    return found[:, which].reshape(-1, *tiling.shape)
+    cycles = found[:, which]
+    if tiling.gathering is not None:
+        sites = tiling.gathering
+        for at, hertz in enumerate(hardware.frequencies_hertz):
+            stages = sites.gathered.stage_cycles(machine.memory, machine.buffers, machine.vector_lanes, hertz)
+            cycles[at, sites.rows] = stages.sum(axis=0)
+    return cycles.reshape(-1, *tiling.shape)
 
 
 def _norm_bits(graph: LayerGraph, execution: Execution) -> Int64Array:

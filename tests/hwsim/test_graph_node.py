@@ -64,11 +64,11 @@ def scenario(network: Path, tmp_path: Path) -> str:
     for old, new in (
         ("network: gat_cora", f"network: {network}"),
         ("data: cora", f'data: "{DATA}"'),
-        ("deadline: 80 ms", "deadline: 2 ms"),
-        ("period: 45 ms, jitter: 2 ms", "period: 1.2 ms, jitter: 100 us"),
+        ("deadline: 50 ms", "deadline: 2 ms"),
+        ("period: 30 ms, jitter: 1 ms", "period: 1.2 ms, jitter: 100 us"),
         ("duration: 4 s", "duration: 60 ms"),
         ("mean_on: 200 ms", "mean_on: 5 ms"),
-        ("mean_off: 400 ms", "mean_off: 5 ms"),
+        ("mean_off: 200 ms", "mean_off: 5 ms"),
     ):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
@@ -181,7 +181,7 @@ def test_what_follows_values_or_learns_in_the_field_is_refused(scenario: str, tm
 def test_every_event_of_the_shipped_scenario_is_as_before(
     tmp_path: Path, against_golden: Callable[[Path, str], str]
 ) -> None:
-    planned = pipeline.plan("graph_node", sets=["outputs=none", "duration=500 ms", "seed=3"])
+    planned = pipeline.plan("graph_node", sets=["outputs=none", "duration=400 ms", "seed=8"])
     pipeline.run(planned, tmp_path / "run", figures=False)
     found = against_golden(tmp_path / "run", "graph_node")
     assert "of the bandwidth free" in found

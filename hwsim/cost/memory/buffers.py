@@ -23,6 +23,19 @@ class ShortTransfers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatheredRows:
+    """How DRAM moves rows that are fetched by their index, from anywhere.
+
+    Attributes:
+        least_bits: A row moves in whole pieces of so many bits.
+        slowdown: Time that one of their bits takes, relative to a bit of a long piece; 1 or more.
+    """
+
+    least_bits: int
+    slowdown: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Buffers:
     """Three buffers, in bits.
 
@@ -34,6 +47,7 @@ class Buffers:
         burst_bits: DRAM moves whole bursts. What lies in one piece there is a tile: of weights one plane of it, of
             partial sums, results, stored copies and waiting operands the tile's share.
         short_transfers: Which of these pieces take longer; ``None``: none.
+        gathered_rows: How rows move that are fetched by their index; ``None``: as any piece of their size.
         counts_time: Whether ``whole_bursts`` says how long, not how much: see ``occupying``.
     """
 
@@ -43,6 +57,7 @@ class Buffers:
     halves: int
     burst_bits: int
     short_transfers: ShortTransfers | None = None
+    gathered_rows: GatheredRows | None = None
     counts_time: bool = False
 
     @property
@@ -57,3 +72,11 @@ class Buffers:
             return whole
         longer = np.ceil(whole * self.short_transfers.slowdown).astype(np.int64)
         return np.where(whole < self.short_transfers.below_bits, longer, whole)
+
+    def gathered(self, bits: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Return what moves for a row of ``bits`` fetched by its index, and the bits that would take as long."""
+        rows = self.gathered_rows
+        if rows is None:
+            return self.whole_bursts(bits), (self.occupying or self).whole_bursts(bits)
+        moved = ceil_divide(bits, rows.least_bits) * rows.least_bits
+        return moved, np.ceil(moved * rows.slowdown).astype(np.int64)

@@ -32,15 +32,16 @@ def planes_kept(layers: Sequence[Layer], buffers: Buffers | None) -> tuple[int, 
     Where all planes of all layers fit, all are kept. Otherwise half of the weight buffer keeps planes and the other
     half is for tiles that stream through. Planes are granted plane by plane, the most significant of every layer before
     the next of any, in the order of issue; a layer whose next plane does not fit gets no further. The grant is fixed,
-    so a schedule that runs the layers in turn, frame after frame, never evicts what it will need.
+    so a schedule that runs the layers in turn, frame after frame, never evicts what it will need. Coefficients of edges
+    are no weights: they change with the frame, and are fetched with their edges.
     """
     if buffers is None:
         return (0,) * len(layers)
-    wanted = [_most_bits(layer) for layer in layers]
+    wanted = [0 if layer.gather else _most_bits(layer) for layer in layers]
     if everything_fits(layers, buffers):
         return tuple(wanted)
     room, kept = buffers.weight_bits // 2, [0] * len(layers)
-    for plane in range(max(wanted)):
+    for plane in range(max(wanted, default=0)):
         for position, layer in enumerate(layers):
             if kept[position] == plane < wanted[position] and layer.weights <= room:
                 kept[position] += 1
@@ -50,7 +51,7 @@ def planes_kept(layers: Sequence[Layer], buffers: Buffers | None) -> tuple[int, 
 
 def everything_fits(layers: Sequence[Layer], buffers: Buffers) -> bool:
     """Return whether the weight buffer holds every plane of every layer."""
-    return sum(layer.weights * _most_bits(layer) for layer in layers) <= buffers.weight_bits
+    return sum(layer.weights * _most_bits(layer) for layer in layers if not layer.gather) <= buffers.weight_bits
 
 
 def _most_bits(layer: Layer) -> int:

@@ -12,6 +12,7 @@ from hwsim.cost.arrays.flat import distinct_rows
 from hwsim.cost.memory.buffers import Buffers
 from hwsim.cost.memory.dram import ACCUMULATOR_BITS
 from hwsim.cost.memory.execution import Execution
+from hwsim.cost.memory.gathering_sites import GatheringSites, gathering_sites
 from hwsim.cost.memory.maps import on_chip
 from hwsim.cost.memory.nest import Moved, moved
 from hwsim.cost.memory.planes import everything_fits, planes_kept, planes_needed
@@ -40,6 +41,8 @@ class Tiling:
         cut: The sites at their widths, and their tiles; all widths of the consumer share those of a site's own.
         moved: What crosses between chip and DRAM.
         occupied: The same, in bits that would take as long in long pieces.
+        gathering: The sites that gather, which have no tiles; ``None`` where there are none. In ``cut`` a product of
+            two numbers stands for each.
     """
 
     machine: Machine
@@ -47,6 +50,7 @@ class Tiling:
     cut: Cut
     moved: Moved
     occupied: Moved
+    gathering: GatheringSites | None
 
     def on_axes(self, values: Int64Array) -> Int64Array:
         """Return values of rows as [site, w, a, next]."""
@@ -55,6 +59,10 @@ class Tiling:
     def stage_cycles(self, row: int, frequency_hertz: int, share: float) -> Int64Array:
         """Return [stage] the cycles of one row's tiles, in order, with this share of the DRAM's bandwidth."""
         machine = self.machine
+        if self.gathering is not None and row in self.gathering.position:
+            one = self.gathering.gathered.take(np.array([self.gathering.position[row]]))
+            shared = machine.memory.shared(share)
+            return one.stage_cycles(shared, machine.buffers, machine.vector_lanes, frequency_hertz)[:, 0]
         walked = walk(machine.array, machine.buffers, self.cut.take(np.array([row])))
         memory = machine.memory.shared(share)
         return walked.step_cycles(memory, machine.buffers, machine.vector_lanes, frequency_hertz)
@@ -68,7 +76,10 @@ class Tiling:
         cycles = sum_over_tiles(cut, lambda sizes: compute_cycles(array, sizes, cut.asked), over=LOOPS)
         counts = action_counts(array, cut)
         shape = (sites, widths, widths)
-        return cycles[which].reshape(shape), {name: count[which].reshape(shape) for name, count in counts.items()}
+        every = {name: count[which].reshape(shape) for name, count in counts.items()}
+        if self.gathering is None:
+            return cycles[which].reshape(shape), every
+        return self.gathering.array_work(cycles[which].reshape(shape), every)
 
 
 def choose_tiling(
@@ -80,7 +91,9 @@ def choose_tiling(
         ConfigurationError: A buffer does not hold the smallest tile of a site at widths that it allows.
     """
     shape = (len(graph.layers), len(widths), len(widths), len(widths))
-    asked = _questions(graph, widths, machine, execution, inputs_per_frame)
+    every = _questions(graph, widths, machine, execution, inputs_per_frame)
+    gathering = gathering_sites(graph.layers, widths, every, machine.array, machine.buffers)
+    asked = every if gathering is None else gathering.left_out_of(every)
     own = np.diagonal(np.arange(np.prod(shape)).reshape(shape), axis1=2, axis2=3).reshape(-1)
     found = best_tiles(machine, asked.take(own))
     tiles = found.take(np.repeat(found.question, len(widths)))
@@ -88,7 +101,14 @@ def choose_tiling(
     cut = Cut(tiles=tiles, asked=asked)
     crossing, occupying = moved(cut, machine.buffers), machine.buffers.occupying
     occupied = crossing if occupying is None else moved(cut, occupying)
-    return Tiling(machine=machine, shape=shape, cut=cut, moved=crossing, occupied=occupied)
+    if gathering is not None:
+        crossing, occupied = (
+            gathering.put_into(crossing, gathering.moved),
+            gathering.put_into(occupied, gathering.occupied),
+        )
+    return Tiling(
+        machine=machine, shape=shape, cut=cut, moved=crossing, occupied=occupied, gathering=gathering
+    )  # fmt: skip
 
 
 def _questions(
