@@ -1,6 +1,6 @@
 """Measures what docs/results/fp8.md says, and writes that page and its figure from the figures.
 
-Usage, with BITMIXER_DATA set (an hour or two on one core; interrupted, it goes on where it was):
+Usage, with BITMIXER_DATA set and torchao installed (an hour or two on one core; interrupted, it goes on where it was):
     python docs/results/fp8.py measure [--runs FOLDER]   # trains what is missing; writes fp8.json arm by arm
     python docs/results/fp8.py collect [--runs FOLDER]   # the same of what is trained already
     python docs/results/fp8.py page                      # writes fp8.md and the figure from it
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import fp8_arms
 import fp8_page
+import fp8_torchao
 from fp8_arms import Arm
 
 HERE = Path(__file__).parent
@@ -32,13 +33,13 @@ def collect(runs: Path, *, train: bool) -> None:
     """Write the twin; what is not trained is ``None`` unless it is to be trained now."""
     results: dict[str, Any] = {
         "command": "python docs/results/fp8.py measure", "machine": _machine(), "epochs": fp8_arms.EPOCHS,
-        "seeds": list(fp8_arms.SEEDS), "arms": {}, "low_bit": {},
+        "seeds": list(fp8_arms.SEEDS), "arms": {}, "low_bit": {}, "bit_sparsity": {},
     }  # fmt: skip
-    _collect(results, "low_bit", fp8_arms.low_bit_arms(), _whole, runs, train=False)
-    _collect(results, "arms", fp8_arms.arms(), _float_stage, runs, train=False)
-    if train:
-        _collect(results, "low_bit", fp8_arms.low_bit_arms(), _whole, runs, train=True)
-        _collect(results, "arms", fp8_arms.arms(), _float_stage, runs, train=True)
+    for is_trained in (False, True) if train else (False,):  # what is there first, as training takes long
+        _collect(results, "low_bit", fp8_arms.low_bit_arms(), _whole, runs, train=is_trained)
+        _collect(results, "bit_sparsity", fp8_arms.bit_sparsity_arms(), _whole, runs, train=is_trained)
+        _collect_linear(results, runs, train=is_trained)
+        _collect(results, "arms", fp8_arms.arms(), _float_stage, runs, train=is_trained)
 
 
 def _collect(
@@ -60,6 +61,22 @@ def _collect(
         TWIN.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
+def _collect_linear(results: dict[str, Any], runs: Path, *, train: bool) -> None:
+    """Collect the networks of linear layers, ours and torchao's."""
+    found = results["linear"] = {"data": fp8_torchao.DATA, "epochs": fp8_torchao.EPOCHS, "arms": {}}
+    for name in fp8_torchao.ARMS:
+        for seed in fp8_torchao.SEEDS:
+            file = runs / "linear" / f"{name.replace(' ', '_')}_seed{seed}.json"
+            if train and not file.is_file():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                measured = fp8_torchao.measure(name, seed) | {"torchao": fp8_torchao.version()}
+                file.write_text(json.dumps(measured), encoding="utf-8")
+                print(file.stem, measured, flush=True)
+            if file.is_file():
+                found["arms"].setdefault(name, {})[str(seed)] = json.loads(file.read_text(encoding="utf-8"))
+    TWIN.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
 def _machine() -> str:
     from hwsim import provenance
 
@@ -73,7 +90,8 @@ def _whole(arm: Arm, folder: Path) -> dict[str, Any]:
     checkpoint = train(arm.recipe, f"# {arm.name}\n", folder, progress=_shown(arm))
     assert checkpoint is not None
     assert checkpoint.metrics is not None
-    return {key: checkpoint.metrics[key] for key in ("data_sha256", "uniform", "random", "training")}
+    kept = ("data_sha256", "uniform", "random", "scheme", "training")
+    return {key: checkpoint.metrics[key] for key in kept if key in checkpoint.metrics}
 
 
 def _float_stage(arm: Arm, folder: Path) -> dict[str, Any]:

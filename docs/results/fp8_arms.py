@@ -1,7 +1,7 @@
 """The arms of the comparison in fp8.md, in the order in which they are trained.
 
 All arms train the float stage of recipes/float8_resnet8_cifar10.yaml on the same images equally often; what differs is the
-arithmetic. Those of the low-bit part train recipes/resnet8_digits.yaml whole.
+arithmetic. Those of the low-bit part train recipes/resnet8_digits.yaml whole, and BSQ in the same network on the same digits.
 """
 
 from __future__ import annotations
@@ -34,6 +34,17 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "hybrid: E4M3 forward": {"format": "hybrid"},
 }
 """What each of the later arms changes in FP8 with everything; constant 1 is the arm without scaling."""
+
+BIT_SPARSITY: dict[str, Any] = {
+    "name": "bsq_resnet8_digits", "bits": [8], "norm": "shared", "quantizer": "symmetric",
+    "distillation": {"teacher": "none"}, "bit_sparsity": {"strength": 0.1, "activation_bits": 4, "interval": 5},
+    "stages": [
+        {"name": "float", "epochs": 20, "learning_rate": 4.0e-3},
+        {"name": "planes", "epochs": 30, "optimizer": "sgd", "learning_rate": 0.1, "step_learning_rate": 1.0e-3},
+        {"name": "weights", "epochs": 20, "learning_rate": 1.0e-3, "passes": ["highest"]},
+    ],
+}  # fmt: skip
+"""As recipes/bsq_resnet8_cifar10.yaml, for the digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +85,16 @@ def low_bit_arms() -> list[Arm]:
     content = load_recipe(find_recipe("resnet8_digits")).model_dump(mode="json", exclude_defaults=True)
     return [
         Arm(name=f"three stages, {name}", recipe=Recipe.model_validate(content | {"seed": seed, "float8": settings}))
+        for seed in SEEDS
+        for name, settings in ((REAL, None), (EVERYTHING, {}))
+    ]
+
+
+def bit_sparsity_arms() -> list[Arm]:
+    """Return BSQ on the digits, in real numbers and in eight-bit floats: planes, then the scheme that they leave."""
+    content = load_recipe(find_recipe("resnet8_digits")).model_dump(mode="json", exclude_defaults=True) | BIT_SPARSITY
+    return [
+        Arm(name=f"BSQ, {name}", recipe=Recipe.model_validate(content | {"seed": seed, "float8": settings}))
         for seed in SEEDS
         for name, settings in ((REAL, None), (EVERYTHING, {}))
     ]
