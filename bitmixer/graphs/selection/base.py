@@ -5,20 +5,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bitmixer.bitwidths import BitAssignment
-from bitmixer.graphs.memory import storage
+from bitmixer.errors import SearchError, did_you_mean
+from bitmixer.graphs.memory import stored_values
 from bitmixer.graphs.network import GraphNetwork
 from bitmixer.graphs.quantizers import REAL
 from bitmixer.graphs.sites import Choice, choices, chosen
 from bitmixer.graphs.topology import Topology
-from bitmixer.graphs.training import judge
+from bitmixer.graphs.training import logits
 
 Bits = tuple[int, ...]
 """A width for each choice."""
+JudgedBy = Literal["accuracy", "agreement"]
+JUDGES: tuple[JudgedBy, ...] = get_args(JudgedBy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Measurement:
     Attributes:
         bits: Its widths.
         saving: Memory of real numbers / its memory.
-        accuracy: Share of validation nodes that are classified rightly.
+        accuracy: Share of the nodes that choose whose answer is right, or the one that real numbers give.
         is_feasible: Whether that is within the tolerance.
     """
 
@@ -46,8 +51,9 @@ class BitProblem:
         choices: Operands that share a width, apart from one another.
         widths: What each may be set to, ascending.
         elements: (choices,) values whose width each sets.
+        range_bits: What ranges take, where every node has one of its own.
         threshold: Least accuracy.
-        accuracy: Accuracy on validation nodes of widths.
+        accuracy: That share, of widths.
     """
 
     choices: tuple[Choice, ...]
@@ -55,43 +61,63 @@ class BitProblem:
     elements: NDArray[np.int64]
     threshold: float
     accuracy: Callable[[Bits], float]
+    range_bits: int = 0
 
     @classmethod
     def of(
-        cls, network: GraphNetwork, topology: Topology, *, granularity: str = "combined", tolerance: float = 0.005
-    ) -> BitProblem:
+        cls, network: GraphNetwork, topology: Topology, *, granularity: str = "combined", tolerance: float = 0.005,
+        judged_by: JudgedBy = "accuracy",
+    ) -> BitProblem:  # fmt: skip
         """Return the problem of a trained network: ranges are measured anew for each assignment, nothing is tuned.
 
         Args:
             network: The network, which keeps its weights.
             topology: The graph.
             granularity: As for :func:`bitmixer.graphs.sites.choices`.
-            tolerance: How much accuracy on validation nodes may be lost.
+            tolerance: How much accuracy on validation nodes may be lost; how many answers may change.
+            judged_by: ``accuracy`` on validation nodes, or ``agreement`` with the answers that real numbers give, on
+                all nodes but those of the test mask. No more accuracy can be lost than answers change, and there
+                are more to count: few validation nodes let through what is feasible by luck.
 
         Raises:
             UnsupportedNetworkError: The granularity does not exist.
+            SearchError: There is no such judge.
         """
-        sites, parts = network.sites, choices(network.sites, granularity)
-        nothing = dict(chosen(sites, [], rest=0))
-        counts = [
-            storage(network, topology, {**nothing, **chosen(sites, [(part, 1)], rest=0)}).dense_bits for part in parts
-        ]
+        if judged_by not in JUDGES:
+            raise SearchError(f"unknown judge {judged_by!r}: {did_you_mean(judged_by, JUDGES)}")
+        parts = choices(network.sites, granularity)
+        stored = stored_values(network, topology)
+        values = {
+            (f"{each.product}/degree{degree}", each.operand): count
+            for each in stored
+            for degree, count in enumerate(each.counts)
+        }
+        ranges = [network.products[each.product].stored_quantizer(each.operand).range_bits_per_node for each in stored]
 
-        def accuracy(bits: Bits) -> float:
+        counted = topology.graph.val_mask if judged_by == "accuracy" else ~topology.graph.test_mask
+
+        def answers(bits: Bits) -> Tensor:
             assignment = _assignment(network, parts, bits)
             network.calibrate(topology, [assignment])
             network.assign(assignment)
-            return judge(network, topology).validation
+            return logits(network, topology).argmax(dim=1)[counted]
 
-        real = accuracy((REAL,) * len(parts))
+        reals = answers((REAL,) * len(parts))
+        right = topology.graph.y[counted] if judged_by == "accuracy" else reals
+
+        def accuracy(bits: Bits) -> float:
+            return float((answers(bits) == right).double().mean())
+
+        real = float((reals == right).double().mean())
         return cls(
-            choices=parts, widths=network.form.widths, elements=np.array(counts, dtype=np.int64),
-            threshold=real - tolerance, accuracy=accuracy,
+            choices=parts, widths=network.form.widths, accuracy=accuracy,
+            elements=np.array([sum(values[operand] for operand in part.operands) for part in parts], dtype=np.int64),
+            threshold=real - tolerance, range_bits=topology.graph.nodes * sum(ranges),
         )  # fmt: skip
 
     def savings(self, bits: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return (...,) the saving of widths (..., choices)."""
-        saved: NDArray[np.float64] = REAL * self.elements.sum() / (bits @ self.elements)
+        saved: NDArray[np.float64] = REAL * self.elements.sum() / (bits @ self.elements + self.range_bits)
         return saved
 
     def measured(self, bits: Bits) -> Measurement:

@@ -114,3 +114,26 @@ def test_unknown_strategies_and_missing_libraries_are_named(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtraError, match=r"bitmixer-hwsim\[search\]"):
         select_bits(problem, "optuna", measurements=1, seed=0)
+
+
+def test_by_agreement_no_more_accuracy_is_lost_than_answers_change(topology: Topology, form: GraphNetworkForm) -> None:
+    torch.manual_seed(1)
+    network = create_graph_network("gcn", form)
+    train(network, topology, Schedule(learning_rate=0.01, weight_decay=5e-4, epochs=40), seed=0)
+    by_accuracy, by_agreement = (
+        BitProblem.of(network, topology, tolerance=0.02, judged_by=judge) for judge in ("accuracy", "agreement")
+    )
+    assert by_agreement.threshold == pytest.approx(0.98)
+    chosen_by = float(topology.graph.val_mask.sum() / (~topology.graph.test_mask).sum())
+    for bits in (16, 4, 2, 1):
+        each = (bits,) * len(by_agreement.choices)
+        lost = by_accuracy.threshold + 0.02 - by_accuracy.accuracy(each)
+        assert lost * chosen_by <= 1 - by_agreement.accuracy(each) + 1e-9
+    scaled = create_graph_network("gcn", dataclasses.replace(form, input_quantizer="node_extremes"))
+    ranges = BitProblem.of(scaled, topology)
+    every = np.full(len(ranges.choices), 2)
+    taken = real_storage(scaled, topology).dense_bits / float(ranges.savings(every))
+    two = chosen(scaled.sites, [(choice, 2) for choice in ranges.choices])
+    assert taken == pytest.approx(storage(scaled, topology, two).dense_bits)
+    with pytest.raises(SearchError, match="did you mean 'agreement'"):
+        BitProblem.of(network, topology, judged_by="agrement")  # type: ignore[arg-type]
