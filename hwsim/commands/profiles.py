@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bitmixer.command_line import AsJson, CommandGroup, print_json
+from bitmixer.command_line import AsJson, CommandGroup, Quiet, print_json
 from hwsim.commands import completion
 
 profiles_app = CommandGroup(invoke_without_command=True)
@@ -15,7 +16,7 @@ profiles_app = CommandGroup(invoke_without_command=True)
 
 @profiles_app.callback(
     help="List the packaged profiles, of devices and of arrays.",
-    epilog="Examples:\n  hwsim profiles\n  hwsim profiles show rk3588_npu",
+    epilog="Examples:\n  hwsim profiles\n  hwsim profiles show rk3588_npu\n  hwsim profiles new my_board --help",
 )
 def list_profiles(context: typer.Context, as_json: AsJson = False) -> None:
     """List the packaged profiles, unless another command is named."""
@@ -35,6 +36,43 @@ def list_profiles(context: typer.Context, as_json: AsJson = False) -> None:
         return
     for row in rows:
         print("{name}: {description} ({numbers} numbers, {assumed} assumed)".format_map(row))
+
+
+@profiles_app.command("new")
+def new_profile(
+    name: Annotated[str, typer.Argument(help="Name of the device.")],
+    based_on: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            autocompletion=completion.profiles,
+            help="Start with the structure, numbers and sources of this device [numbers are left open].",
+        ),
+    ] = None,
+    array: Annotated[
+        str, typer.Option(autocompletion=completion.arrays, help="Kind of its array; with --from it is that profile's.")
+    ] = "bismo",
+    out: Annotated[Path | None, typer.Option(help="File to write [NAME.yaml].")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a device profile to fill in, with every field explained.
+
+    Each number stands with what it means, its unit and where one finds it; hwsim validate names those that are missing.
+
+    Examples:
+        hwsim profiles new my_board
+        hwsim profiles new my_board --array stripes --out boards/my_board.yaml
+        hwsim profiles new my_board --from rk3588_npu  # a device much like it
+    """
+    from hwsim.config.scaffold import scaffold, write_new
+
+    path = out or Path(f"{name}.yaml")
+    write_new(path, scaffold(name, array=array, based_on=based_on))
+    if as_json:
+        print_json({"name": name, "file": str(path)})
+    elif not quiet:
+        print(f"{path}: fill it in, and check it with: hwsim validate {path}")
 
 
 @profiles_app.command("show")

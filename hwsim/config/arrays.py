@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 from pydantic import Field, create_model
 
 from bitmixer.documents.section import Problem, Section
+from hwsim.config.explanations import attribute_texts
 from hwsim.config.quantity import BitsPerCycle, Count, PositiveCount, Quantity
 from hwsim.cost import arrays
 from hwsim.cost.arrays import ARRAYS, ArrayModel
@@ -56,7 +57,11 @@ def array_section(model: type[Any]) -> type[ArraySection]:
     where the field's metadata have ``{"minimum": 0}``. Other fields keep their type.
     """
     hints = get_type_hints(model)
-    fields = {field.name: (_form(field, hints[field.name]), ...) for field in dataclasses.fields(model)}
+    texts = attribute_texts(model)
+    fields = {
+        field.name: (_form(field, hints[field.name]), Field(description=texts.get(field.name)))
+        for field in dataclasses.fields(model)
+    }
     kind: Any = Literal[model.name]
     section: type[ArraySection] = create_model(
         f"{model.__name__}Array",

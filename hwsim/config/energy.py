@@ -35,7 +35,12 @@ class Process:
 
 
 class GivenFor(Section):
-    """The process for which a source gives an energy."""
+    """The process for which a source gives an energy.
+
+    Attributes:
+        node_nanometres: Its node.
+        voltage_volts: Its supply.
+    """
 
     node_nanometres: Nanometres
     voltage_volts: Volts

@@ -12,22 +12,28 @@ _ENTRY = re.compile(r"^    (\w+): +(.*)$")
 _MARKUP = re.compile(r"``")
 
 
-def summary(model: type[BaseModel]) -> str:
-    """Return what a section's docstring says before its attributes, without markup; empty where it has none."""
-    return _plain(_own_text(model).partition(_HEADING)[0].strip())
+def summary(described: type) -> str:
+    """Return what a class's own docstring says before its attributes, without markup; empty where it has none."""
+    return _plain(_own_text(described).partition(_HEADING)[0].strip())
 
 
-def explanations(model: type[BaseModel]) -> dict[str, str]:
-    """Return what each field means, by its name; absent where no docstring of the section or its bases says it."""
+def attribute_texts(described: type) -> dict[str, str]:
+    """Return what the docstrings of a class and its bases say of attributes, by their names."""
     found: dict[str, str] = {}
-    for each in reversed(model.__mro__):
-        if issubclass(each, BaseModel):
-            found.update(_entries(_own_text(each).partition(_HEADING)[2]))
-    return {name: text for name, text in found.items() if name in model.model_fields}
+    for each in reversed(described.__mro__):
+        found.update(_entries(_own_text(each).partition(_HEADING)[2]))
+    return found
 
 
-def _own_text(model: type[BaseModel]) -> str:
-    return inspect.cleandoc(model.__dict__.get("__doc__") or "")
+def explanations(section: type[BaseModel]) -> dict[str, str]:
+    """Return what each field of a section means, by its name; absent where nothing says it."""
+    texts = attribute_texts(section)
+    told = {name: field.description or texts.get(name) for name, field in section.model_fields.items()}
+    return {name: text for name, text in told.items() if text}
+
+
+def _own_text(described: type) -> str:
+    return inspect.cleandoc(described.__dict__.get("__doc__") or "")
 
 
 def _entries(text: str) -> dict[str, str]:

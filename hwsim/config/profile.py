@@ -40,7 +40,16 @@ from hwsim.config.throttling import Throttling
 
 
 class Memory(Section):
-    """The way to DRAM: the slower of the DRAM (peak times efficiency) and the port at the array's clock."""
+    """The way to DRAM: the slower of the DRAM (peak times efficiency) and the port at the array's clock.
+
+    Attributes:
+        dram_peak_bandwidth_bits_per_second: Width of the bus times transfers per second; in the manual of the board or
+            the datasheet of the DRAM.
+        dram_efficiency: Share of it that long transfers achieve; in the memory controller's manual, or a measured
+            copy (STREAM) over the peak.
+        port_width_bits_per_cycle: What the accelerator's own interface moves in a cycle of the array, each way; in
+            the description of its bus (an AXI port of 64 bits: 64 bit/cycle).
+    """
 
     dram_peak_bandwidth_bits_per_second: Quantity[BitsPerSecond]
     dram_efficiency: Quantity[PositiveFraction]
@@ -48,25 +57,45 @@ class Memory(Section):
 
 
 class VectorUnit(Section):
-    """The unit that does norms, activations, pools and additions."""
+    """The unit that does norms, activations, pools and additions.
+
+    Attributes:
+        lanes_elements_per_cycle: Elements that it takes in a cycle of the array; in the accelerator's description,
+            else the number of its multipliers.
+    """
 
     lanes_elements_per_cycle: Quantity[ElementsPerCycle]
 
 
 class ActionEnergy(ArrayEnergy):
-    """Energy of one action, and the thermal node that it heats."""
+    """Energy of one action, and the thermal node that it heats.
+
+    Attributes:
+        heats: A thermal node, or elsewhere.
+    """
 
     heats: Text
 
 
 class ConstantPower(Quantity[Watts]):
-    """Power that is always drawn, in watts."""
+    """Power that is always drawn, in watts.
+
+    Attributes:
+        heats: A thermal node, or elsewhere.
+    """
 
     heats: Text
 
 
 class Leakage(Section):
-    """Leakage at a temperature; elsewhere it is ``power * exp(slope * (temperature - at))``."""
+    """Leakage at a temperature; elsewhere it is ``power * exp(slope * (temperature - at))``.
+
+    Attributes:
+        power_watts: Static power of the die; in the report of the vendor's power tool.
+        at_celsius: Junction temperature for which it is given; in the same report.
+        slope_per_kelvin: ln(P2 / P1) / (T2 - T1) of two reports; 0.01 to 0.04 1/K is usual.
+        heats: A thermal node: the die.
+    """
 
     power_watts: Quantity[Watts]
     at_celsius: Quantity[Celsius]
@@ -75,14 +104,24 @@ class Leakage(Section):
 
 
 class OperatingPoint(Section):
-    """A clock and the core voltage that it needs."""
+    """A clock and the core voltage that it needs.
+
+    Attributes:
+        frequency_hertz: Clock of the array, a whole number of hertz; in the datasheet, the device tree (opp-hz), or
+            what the clock's dividers give.
+        voltage_volts: Supply of the array at this clock; in the same places (opp-microvolt).
+    """
 
     frequency_hertz: Quantity[Hertz]
     voltage_volts: Quantity[Volts]
 
 
 class TransitionEnergy(Quantity[Joules]):
-    """Energy of one change of operating point, in joules."""
+    """Energy of one change of operating point, in joules.
+
+    Attributes:
+        heats: A thermal node, or elsewhere.
+    """
 
     heats: Text
 
@@ -91,9 +130,10 @@ class OperatingPoints(Section):
     """The clocks that a controller may ask for, in order of frequency.
 
     Attributes:
-        nominal_voltage_volts: Voltage for which the profile gives its energies.
-        transition_latency_picoseconds: Pause of the array at a change of point.
-        transition_energy_joules: Drawn at each change.
+        nominal_voltage_volts: Voltage for which the profile gives its energies; what the energies' source says.
+        transition_latency_picoseconds: Pause of the array at a change of point; the driver's or regulator's settling
+            time (regulator-ramp-delay), 0 s for a mere divider.
+        transition_energy_joules: Drawn at each change; charge of the rail's capacitors, 0 J where the voltage stays.
         points: In ascending or descending order of frequency.
     """
 
@@ -125,10 +165,10 @@ class DieTemperatureSensor(Section):
     """What controllers see of the die's temperature.
 
     Attributes:
-        period_picoseconds: Time between samples.
-        step_kelvin: Size of one code.
-        noise_kelvin: Standard deviation before quantisation.
-        delay_picoseconds: Age of a sample when it can first be read.
+        period_picoseconds: Time between samples; how often the driver or the program reads it.
+        step_kelvin: Size of one code; in the sensor's datasheet: range over codes.
+        noise_kelvin: Standard deviation before quantisation; of readings at rest.
+        delay_picoseconds: Age of a sample when it can first be read; conversion time in the datasheet.
     """
 
     period_picoseconds: Quantity[PositivePicoseconds]
@@ -138,7 +178,11 @@ class DieTemperatureSensor(Section):
 
 
 class BandwidthCounter(Section):
-    """What controllers see of the DRAM's load: the share that others left free, in the mean over each period."""
+    """What controllers see of the DRAM's load: the share that others left free, in the mean over each period.
+
+    Attributes:
+        period_picoseconds: Time between readings.
+    """
 
     period_picoseconds: Quantity[PositivePicoseconds]
 
@@ -160,7 +204,13 @@ class PowerSensor(Section):
 
 
 class Sensors(Section):
-    """The device's sensors."""
+    """The device's sensors.
+
+    Attributes:
+        die_temperature: At the thermal part's sensor_node.
+        power: Of the whole device; none if not given.
+        memory_bandwidth: Counter of the DRAM's load; none if not given.
+    """
 
     die_temperature: DieTemperatureSensor
     power: PowerSensor | None = None
@@ -168,7 +218,13 @@ class Sensors(Section):
 
 
 class Decision(Section):
-    """What one decision of a controller costs the device."""
+    """What one decision of a controller costs the device.
+
+    Attributes:
+        time_picoseconds: From the question to the decision; instructions of the rule over the processor's rate.
+        energy_joules: Power of that processor, above its rest, times that time.
+        heats: A thermal node, or elsewhere.
+    """
 
     time_picoseconds: Quantity[Picoseconds]
     energy_joules: Quantity[Joules]
@@ -176,7 +232,32 @@ class Decision(Section):
 
 
 class DeviceProfile(Section):
-    """One device; ``process_node`` is needed where an energy was given for another process."""
+    """One device.
+
+    Attributes:
+        schema_version: Of this format.
+        name: As runs and reports call it.
+        description: What it is, and what is known of it and what is not.
+        process_node_nanometres: Needed where an energy was given for another process; in the chip's datasheet.
+        array: The accelerator's array; in the paper or the repository of its design.
+        memory: The way to DRAM.
+        buffers: On-chip buffers; without them everything is streamed.
+        execution: How layers are executed.
+        vector_unit: For what is no product.
+        energy: Joules per action, by a name of your own; at least one for each action that the array, the vector unit
+            and the DRAM count. From power reports of the placed design, published energies (profiles/energy has some),
+            or a measured power over the actions in a second.
+        power: What is always drawn, by a name of your own: chip and board at rest, measured at the supply.
+        idle_states: What the device switches off while it has nothing to do, from shallow to deep.
+        leakage: Of the die.
+        operating_points: Clocks and voltages.
+        thermal: How heat is stored, and how it leaves.
+        throttling: The device's own protection against heat; in its device tree (thermal-zones) or manual.
+        sensors: What controllers see.
+        decision: What a controller's decision costs.
+        limits: Temperatures.
+        battery: Without it the device hangs on the mains.
+    """
 
     schema_version: Literal[1]
     name: Text

@@ -49,6 +49,8 @@ class Measured:
         Raises:
             ValueError: Not this dimension, out of bounds, or between two whole numbers.
         """
+        if given is None:
+            raise ValueError(f"is not filled in: {self.expectation()}")
         value = parse_quantity(given, self.dimension)
         if bound := self._broken_bound(float(value)):
             raise ValueError(f"{given} is out of bounds: {self.dimension.name} here must be {bound}")
@@ -62,7 +64,15 @@ class Measured:
 
     def expectation(self) -> str:
         """Return what must be written where the value is missing."""
-        return f"expected {self.dimension.name}, for example {self.dimension.example}"
+        return f"expected {self.form()}"
+
+    def form(self) -> str:
+        """Return what is measured, with an example; the bounds instead where the usual example is beyond them."""
+        example = self.dimension.example
+        usual = parse_quantity(example if self.dimension.unit else float(example), self.dimension)
+        if self._broken_bound(float(usual)):
+            return f"{self.dimension.name} from {self.at_least:g} to {self.at_most:g}"
+        return f"{self.dimension.name}, for example {example}"
 
     def _broken_bound(self, value: float) -> str:
         if self.above is not None and value <= self.above:
@@ -204,6 +214,11 @@ class Quantity(Section, Generic[Number]):
                 ("value",),
                 f"{self.text} lies outside of {self.range_text}: correct it, or widen its range beside it",
             )
+
+    @classmethod
+    def form(cls) -> str:
+        """Return what the value is, and how it is written: ``a power, for example 1.1 W``."""
+        return next(part for part in cls.model_fields["value"].metadata if isinstance(part, Measured)).form()
 
     @classmethod
     def _example(cls) -> str:

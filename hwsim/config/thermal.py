@@ -26,7 +26,13 @@ class ThermalNode(Quantity[JoulesPerKelvin]):
 
 
 class ThermalLink(Section):
-    """A thermal resistance between two nodes, or a node and ``ambient``."""
+    """A thermal resistance between two nodes, or a node and ``ambient``.
+
+    Attributes:
+        between: Two nodes, or a node and ambient.
+        resistance_kelvin_per_watt: In the package's datasheet (theta_JC, theta_JB, theta_JA less these), or a rise
+            over a power.
+    """
 
     between: tuple[Text, Text]
     resistance_kelvin_per_watt: Quantity[KelvinPerWatt]
@@ -36,7 +42,7 @@ class Thermal(Section):
     """The RC network of the device, written down or made from a floorplan by HotSpot's block model.
 
     Attributes:
-        nodes: Name -> heat capacity.
+        nodes: Name -> heat capacity: mass times specific heat, or a time constant over the resistance that it has.
         links: Resistances; every node needs a way to ``ambient``.
         floorplan: Instead of both: blocks of the die, which are what can be heated.
         configuration: With it: materials and package.
@@ -124,8 +130,9 @@ class Limits(Section):
     """Temperatures that the device is rated for, and at which it switches itself off.
 
     Attributes:
-        maximum_junction_temperature_celsius: Time above it is reported.
-        shutdown_temperature_celsius: At or above this reading of the die's sensor the device goes off.
+        maximum_junction_temperature_celsius: Time above it is reported; the grade in the datasheet.
+        shutdown_temperature_celsius: At or above this reading of the die's sensor the device goes off; in the
+            datasheet, or the critical trip of the device tree.
         restart: When it comes back; without it, it stays off.
     """
 

@@ -35,7 +35,12 @@ class BangBangTrip(Section):
 
 
 class BangBang(Section):
-    """Caps that come and go with hysteresis; ``trips: []`` for a device that never throttles."""
+    """Caps that come and go with hysteresis; ``trips: []`` for a device that never throttles.
+
+    Attributes:
+        poll_period_picoseconds: How often it looks; polling-delay in a device tree.
+        trips: From cool to hot.
+    """
 
     kind: Literal["bang_bang"]
     poll_period_picoseconds: Quantity[PositivePicoseconds]
@@ -79,7 +84,13 @@ class StepWiseTrip(Section):
 
 
 class StepWise(Section):
-    """Linux' ``step_wise`` over the operating points."""
+    """Linux' ``step_wise`` over the operating points.
+
+    Attributes:
+        poll_period_picoseconds: How often it looks while nothing is too hot; polling-delay in a device tree.
+        passive_poll_period_picoseconds: How often from the first trip on; polling-delay-passive.
+        trips: From cool to hot.
+    """
 
     kind: Literal["step_wise"]
     poll_period_picoseconds: Quantity[PositivePicoseconds]
@@ -164,7 +175,12 @@ class DividerTrip(Section):
 
 
 class Divider(Section):
-    """The Edge TPU's law: the hottest trip that is reached says by how much the clock is divided."""
+    """The Edge TPU's law: the hottest trip that is reached says by how much the clock is divided.
+
+    Attributes:
+        poll_period_picoseconds: How often it looks.
+        trips: From cool to hot.
+    """
 
     kind: Literal["divider"]
     poll_period_picoseconds: Quantity[PositivePicoseconds]

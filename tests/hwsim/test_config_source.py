@@ -132,7 +132,7 @@ def test_an_unknown_key_hides_no_missing_key_that_is_unlike_it(tmp_path: Path) -
             "- blue",
             "house.yaml:6:5: lamps.1: expected a mapping with the keys colour; got 'blue'",
         ),
-        ("bell: 5 ms", "bell: ~", "house.yaml:2:7: bell: nothing is not a duration"),
+        ("bell: 5 ms", "bell: ~", "house.yaml:2:7: bell: is not filled in: expected a duration, for example 5 ms"),
     ],
 )
 def test_wrong_values_say_what_was_expected(tmp_path: Path, old: str, new: str, message: str) -> None:

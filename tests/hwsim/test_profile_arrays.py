@@ -97,11 +97,11 @@ def test_every_parameter_must_be_given(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("kind: unpu", "kind: unpo", "8:9: array.kind: unknown value 'unpo': did you mean 'unpu'?"),
-        ("  lanes: {", "  lane: {", "9:3: array.lane: unknown key 'lane': did you mean 'lanes'?"),
-        ("value: 24, source: x", "value: 24", "9:10: array.lanes: a number without a source"),
-        ("value: 24,", "value: 0,", "9:18: array.lanes.value: 0 is out of bounds"),
-        ("value: 24,", "value: 10000000000,", "8:3: array: array unpu: lanes = 10000000000: expected a whole number"),
+        ("kind: unpu", "kind: unpo", "9:9: array.kind: unknown value 'unpo': did you mean 'unpu'?"),
+        ("  lanes: {", "  lane: {", "10:3: array.lane: unknown key 'lane': did you mean 'lanes'?"),
+        ("value: 24, source: x", "value: 24", "10:10: array.lanes: a number without a source"),
+        ("value: 24,", "value: 0,", "10:18: array.lanes.value: 0 is out of bounds"),
+        ("value: 24,", "value: 10000000000,", "9:3: array: array unpu: lanes = 10000000000: expected a whole number"),
     ],
 )
 def test_a_wrong_array_is_placed_and_explained(tmp_path: Path, old: str, new: str, message: str) -> None:

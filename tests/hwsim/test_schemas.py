@@ -55,7 +55,7 @@ def test_fields_are_described_in_the_words_of_their_docstrings() -> None:
     assert (
         definition["description"] == summary(DieTemperatureSensor) == "What controllers see of the die's temperature."
     )
-    assert definition["properties"]["noise"]["description"] == "Standard deviation before quantisation."
+    assert definition["properties"]["noise"]["description"] == "Standard deviation before quantisation; of readings at rest."
     assert explanations(DieTemperatureSensor)["noise_kelvin"] == definition["properties"]["noise"]["description"]
 
 

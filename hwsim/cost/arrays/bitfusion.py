@@ -59,6 +59,8 @@ class BitFusion:
         columns: M, output channels at once.
         interface_bits_per_cycle: Width of the DRAM interface, which reads and writes share.
         weight_buffer_bytes: Size of the buffer, of which half is usable (the other half fills); so are the others.
+        activation_buffer_bytes: Size of the buffer for activations.
+        output_buffer_bytes: Size of the buffer for outputs.
 
     Raises:
         ConfigurationError: A parameter is not a whole number from 1.
