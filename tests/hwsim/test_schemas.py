@@ -55,8 +55,9 @@ def test_fields_are_described_in_the_words_of_their_docstrings() -> None:
     assert (
         definition["description"] == summary(DieTemperatureSensor) == "What controllers see of the die's temperature."
     )
-    assert definition["properties"]["noise"]["description"] == "Standard deviation before quantisation; of readings at rest."
-    assert explanations(DieTemperatureSensor)["noise_kelvin"] == definition["properties"]["noise"]["description"]
+    told = definition["properties"]["noise"]["description"]
+    assert told == "Standard deviation before quantisation; of readings at rest."
+    assert explanations(DieTemperatureSensor)["noise_kelvin"] == told
 
 
 def test_schemas_are_written_for_documents_of_one_s_own(hwsim: Command, tmp_path: Path) -> None:
