@@ -288,7 +288,7 @@ def _rehearsed(chosen: Controller, device: DeviceView, network: NetworkView, *, 
 
 
 def answer_limit_seconds(controller: Controller) -> float:
-    """Return the longest real time for one answer of a controller."""
+    """Return the longest time of its thread for one answer of a controller."""
     return controller.answer_limit_picoseconds / PICOSECONDS_PER_SECOND
 
 

@@ -18,10 +18,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hwsim.controllers.base import Controller, Decision, DeviceView, NetworkView, Observation, Wake
+from hwsim.controllers.base import Controller, Decision, DeviceView, FinishedFrame, NetworkView, Observation, Wake
 from hwsim.controllers.guard import Guard
 
 PICOSECONDS_PER_MILLISECOND = 10**9
+PICOSECONDS_PER_SECOND = 10**12
 
 
 @functools.cache
@@ -40,7 +41,7 @@ def views(scenario: str) -> tuple[DeviceView, NetworkView]:
 def observations(
     device: DeviceView, network: NetworkView, wakes_on: frozenset[Wake], *, count: int, seed: int
 ) -> Iterator[Observation]:
-    """Yield what a controller may see over time: heat and cold, silent sensors, long queues, no frame at all.
+    """Yield what a controller may see over time: heat and cold, silent sensors, long queues, late frames or none.
 
     Args:
         device: The device.
@@ -73,7 +74,22 @@ def observations(
             confidences=tuple(random.uniform(0.1, 1.0, int(random.integers(0, 3)))),
             free_bandwidth_share=None if silent else float(random.random()),
             state_of_charge=None if silent else float(random.random()),
+            finished=(_finished(network, frame, random),) if frame and running else (),
         )
+
+
+def _finished(network: NetworkView, number: int, random: np.random.Generator) -> FinishedFrame:
+    """Return what may have become of the frame before: at one width throughout, about as long as the table says."""
+    costs, bits = network.costs, network.graph.uniform_bits
+    assignment = network.graph.uniform(bits[int(random.integers(len(bits)))])
+    seconds = costs.frame_cycles(assignment, 0) / costs.frequencies_hertz[0] * random.uniform(0.9, 1.3)
+    return FinishedFrame(
+        frame=number - 1, widths=tuple((weight, activation) for weight, activation in assignment.values()),
+        inputs=costs.inputs_per_frame, on_time=bool(random.random() < 0.9),
+        latency_picoseconds=round(seconds * PICOSECONDS_PER_SECOND) + int(random.integers(10**10)),
+        service_picoseconds=round(seconds * PICOSECONDS_PER_SECOND),
+        energy_joules=costs.frame_energy_joules(assignment) * float(random.uniform(0.9, 1.3)),
+    )  # fmt: skip
 
 
 class ControllerConformance:
@@ -81,7 +97,7 @@ class ControllerConformance:
 
     Attributes:
         scenario: Whose device and network it is tested on.
-        limit_seconds: Longest real time for one of its answers.
+        limit_seconds: Longest time of its thread for one of its answers.
     """
 
     scenario = "thermal_throttle"

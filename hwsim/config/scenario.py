@@ -44,7 +44,7 @@ class Controller(Section):
             line alone: reading a file runs no code that the file names.)
         options: Its options.
         safe: Widths that take its place if it fails, as options of ``static``; without them the run ends there.
-        answer_limit_picoseconds: Longest real time for one answer.
+        answer_limit_picoseconds: Longest time of its thread for one answer (see ``Guard``).
     """
 
     name: Text

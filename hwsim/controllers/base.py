@@ -49,6 +49,25 @@ class HeatView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatteryView:
+    """The device's battery as its profile states it.
+
+    Attributes:
+        capacity_joules: Both wells full.
+        available_share: Of it that can be drawn at once.
+        valve_per_second: Joules per second from the other well for each joule of difference in heads.
+        cut_off: Filling of the available well, of 1, at which the device goes off.
+        resting_watts: What the device draws awake without any work: constant powers, and the profile's leakage.
+    """
+
+    capacity_joules: float
+    available_share: float
+    valve_per_second: float
+    cut_off: float
+    resting_watts: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceView:
     """What a controller may know of the device.
 
@@ -59,6 +78,7 @@ class DeviceView:
         decision_picoseconds: Time from an observation to the effect of the decision on it.
         energy_scales: Factor of each clock's voltage on dynamic energies.
         heat: How it heats up, by its profile; ``None`` if that is not known.
+        battery: What feeds it; ``None`` on the mains.
     """
 
     frequencies_hertz: tuple[int, ...]
@@ -67,6 +87,7 @@ class DeviceView:
     decision_picoseconds: int
     energy_scales: tuple[float, ...] = ()
     heat: HeatView | None = None
+    battery: BatteryView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,15 +20,21 @@ from bitmixer.graph import LayerGraph
 from hwsim.controllers.base import Controller, Decision, DeviceView, NetworkView, Observation, Wake
 from hwsim.errors import ControllerError, HwsimError
 
+REAL_TIME_FACTOR = 10.0
+"""An answer that sleeps, or has too little of a core, is overdue after so many times its limit."""
+SHORTEST_SECONDS = 0.001
+"""Between two looks at the clocks."""
+
 
 class Guard:
     """A controller as the device sees it: it answers in time and with what exists, or fails under its name.
 
     Args:
         controller: The controller.
-        limit_seconds: Longest real time for one answer. In a process's main thread an answer that takes longer is
-            cut off (between two steps of Python: a loop within compiled code is only noticed once it returns);
-            elsewhere it is refused when it comes.
+        limit_seconds: Longest time for one answer, of the thread that gives it: a computer that is busy with other
+            things does not count. One that sleeps is overdue after ``REAL_TIME_FACTOR`` times as much real time. In a
+            process's main thread an answer that is overdue is cut off (between two steps of Python: a loop within
+            compiled code is only noticed once it returns); elsewhere it is refused when it comes.
     """
 
     def __init__(self, controller: Controller, *, limit_seconds: float) -> None:
@@ -95,9 +101,9 @@ class Guard:
         self, question: str, ask: Callable[[], Any], *, may_refuse: bool = False
     ) -> tuple[Decision | None, Any]:
         """Return what it answers, whatever else it does being an error under its name."""
-        began = time.perf_counter()
+        watch = _Stopwatch(self._limit_seconds)
         try:
-            with _time_limit(self._limit_seconds):
+            with watch.cutting_off():
                 answer = ask()
         except _TookTooLongError:
             raise self._too_long(question) from None
@@ -105,14 +111,17 @@ class Guard:
             if may_refuse and isinstance(error, HwsimError | BitmixerError):
                 raise
             raise ControllerError(f"{self.name}: {question}: raised {type(error).__name__}: {error}") from error
-        if time.perf_counter() - began > self._limit_seconds:
+        if watch.left_seconds < 0:
             raise self._too_long(question)
         if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Decision | None)):
             raise ControllerError(f"{self.name}: {question}: returned {answer!r}; expected (Decision or None, state)")
         return answer
 
     def _too_long(self, question: str) -> ControllerError:
-        return ControllerError(f"{self.name}: {question}: gave no answer within {self._limit_seconds:g} s of real time")
+        seconds = (
+            f"{self._limit_seconds:g} s of its own time, or {REAL_TIME_FACTOR * self._limit_seconds:g} s of real time"
+        )
+        return ControllerError(f"{self.name}: {question}: gave no answer within {seconds}")
 
     def _check(self, decision: Decision, graph: LayerGraph) -> None:
         """Refuse widths, clocks and probes that do not exist."""
@@ -145,20 +154,35 @@ class _TookTooLongError(BaseException):
     """Not an ``Exception``, so that a controller that catches those is cut off, too."""
 
 
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Cut off what is within after some real time, where the platform and the thread allow it."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
+class _Stopwatch:
+    """What an answer may take: its thread's own time, and for one that sleeps, real time as well."""
 
-    def cut_off(number: int, frame: FrameType | None) -> None:
-        raise _TookTooLongError
+    def __init__(self, limit_seconds: float) -> None:
+        self._limit_seconds = limit_seconds
+        self._began_thread, self._began = time.thread_time(), time.perf_counter()
 
-    before = signal.signal(signal.SIGALRM, cut_off)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+    @property
+    def left_seconds(self) -> float:
+        """Real time after which an answer may be due; 0 or less: it is overdue."""
+        thinks = self._limit_seconds - (time.thread_time() - self._began_thread)
+        return min(thinks, REAL_TIME_FACTOR * self._limit_seconds - (time.perf_counter() - self._began))
+
+    @contextmanager
+    def cutting_off(self) -> Iterator[None]:
+        """Cut off what is within once it is overdue, where the platform and the thread allow it."""
+        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+            yield
+            return
+
+        def look(number: int, frame: FrameType | None) -> None:
+            if self.left_seconds <= 0:
+                raise _TookTooLongError
+            signal.setitimer(signal.ITIMER_REAL, max(self.left_seconds, SHORTEST_SECONDS))
+
+        before = signal.signal(signal.SIGALRM, look)
+        signal.setitimer(signal.ITIMER_REAL, self._limit_seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, before)

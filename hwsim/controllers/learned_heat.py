@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hwsim.controllers.actions import PICOSECONDS_PER_SECOND, FloatArray
 from hwsim.controllers.base import DeviceView
 from hwsim.controllers.information_directed.forecast import Forecast
-from hwsim.controllers.information_directed.thermal_model import ThermalBelief, ThermalModel
+from hwsim.controllers.information_directed.thermal_model import Outlook, ThermalBelief, ThermalModel
 
 TIME_CONSTANTS_SECONDS = np.array([3.0, 10.0, 30.0, 100.0, 300.0])
 """Of dies, boards and cases (assumed; which one it is, is learned)."""
@@ -27,9 +27,10 @@ PERIOD_PICOSECONDS = PICOSECONDS_PER_SECOND // 2
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeatState:
-    """What is believed, as of a time, and the dynamic energy drawn since then."""
+    """What is believed, as of a time and for the horizon behind it, and the dynamic energy drawn since then."""
 
     belief: ThermalBelief
+    outlook: Outlook
     picoseconds: int = 0
     joules: float = 0.0
 
@@ -39,9 +40,11 @@ class LearnedHeat:
 
     Args:
         device: Whose profile is the prior.
+        horizon_seconds: How far ahead temperatures are foretold.
     """
 
-    def __init__(self, device: DeviceView) -> None:
+    def __init__(self, device: DeviceView, *, horizon_seconds: float) -> None:
+        self._horizon_seconds = horizon_seconds
         resistance, self._idle_watts = 10.0, 0.0
         if device.heat is not None:
             heat = device.heat
@@ -58,19 +61,23 @@ class LearnedHeat:
 
     def start(self) -> HeatState:
         """Return the prior."""
-        return HeatState(belief=self._model.start())
+        return self._as_of(self._model.start(), 0)
 
     def after(self, state: HeatState, *, picoseconds: int, joules: float, celsius: float | None) -> HeatState:
         """Return what is believed at a time, after so much more dynamic energy, and after a reading if there is one."""
         drawn = state.joules + joules
         if picoseconds - state.picoseconds < PERIOD_PICOSECONDS:
-            return HeatState(belief=state.belief, picoseconds=state.picoseconds, joules=drawn)
+            return replace(state, joules=drawn)
         seconds = (picoseconds - state.picoseconds) / PICOSECONDS_PER_SECOND
         belief = self._model.advance(state.belief, seconds=seconds, watts=self._idle_watts + drawn / seconds)
         if celsius is not None:
             belief = self._model.learn(belief, celsius)
-        return HeatState(belief=belief, picoseconds=picoseconds)
+        return self._as_of(belief, picoseconds)
 
-    def forecast(self, state: HeatState, *, seconds: float, watts: FloatArray) -> Forecast:
-        """Return the die's temperature after each of [K] dynamic powers was held for a time."""
-        return self._model.forecast(state.belief, seconds=seconds, watts=self._idle_watts + watts)
+    def forecast(self, state: HeatState, watts: FloatArray) -> Forecast:
+        """Return the die's temperature after each of [K] dynamic powers was held for the horizon."""
+        return state.outlook.forecast(self._idle_watts + watts)
+
+    def _as_of(self, belief: ThermalBelief, picoseconds: int) -> HeatState:
+        outlook = self._model.outlook(belief, seconds=self._horizon_seconds)
+        return HeatState(belief=belief, outlook=outlook, picoseconds=picoseconds)

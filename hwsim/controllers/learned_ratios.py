@@ -1,24 +1,25 @@
-"""How far a device is off from its cost table: a quantity of each rung in parts of the table's, learned from frames.
+"""How far a device is off from its cost table: quantities of each rung in parts of the table's, learned from frames.
 
 All rungs share a part of what the table has wrong (a slower DRAM, a chip that takes more), and each has one of its own
-(rungs wait for the DRAM to different degrees): ratio of rung k = shared + own_k, Gaussian before anything is seen, and
-learned by recursive least squares (``information_directed.linear_model``).
+(rungs wait for the DRAM to different degrees): ratio of rung k = shared + own_k, Gaussian before anything is seen. That
+is the linear model of ``information_directed.linear_model`` with the features (1, k), whose posterior has a closed form
+in K numbers: given the shared part, rungs are independent. (Evidence is forgotten in the same way.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hwsim.controllers.actions import FloatArray
-from hwsim.controllers.information_directed.linear_model import LinearModel, Sums
 
-SHARED_DEVIATION = 0.1
-"""Standard deviation of what all rungs of a device share, in parts of the table (assumed)."""
-OWN_DEVIATION = 0.1
+SHARED_VARIANCE = 0.1**2
+"""Variance of what all rungs of a device share, in parts of the table (assumed)."""
+OWN_VARIANCE = 0.1**2
 """The same of what each rung has for itself (assumed)."""
-FRAME_DEVIATION = 0.03
+FRAME_VARIANCE = 0.03**2
 """The same of one frame around its rung's mean (assumed: planes that must be fetched)."""
 MEMORY = 0.999
 """Share of the evidence that is kept from frame to frame."""
@@ -26,43 +27,42 @@ MEMORY = 0.999
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ratios:
-    """What is believed.
+    """What is believed of Q quantities of K rungs.
 
     Attributes:
-        sums: The evidence.
-        means: [K] Expected ratio of each rung.
-        deviations: [K] Standard deviation of one frame's around it, with what is not known counted in.
+        counts: [K] frames that were seen and are not forgotten.
+        sums: [Q, K] of their ratios.
+        means: [Q, K] expected ratios.
+        deviations: [K] standard deviation of one frame's ratio around them, with what is not known counted in.
     """
 
-    sums: Sums
+    counts: FloatArray
+    sums: FloatArray
     means: FloatArray
     deviations: FloatArray
 
 
-class LearnedRatios:
-    """Follows K rungs.
+def no_ratios(quantities: int, rungs: int) -> Ratios:
+    """Return the prior: the table, more or less."""
+    return _believed(np.zeros(rungs), np.zeros((quantities, rungs)))
 
-    Args:
-        rungs: K.
-    """
 
-    def __init__(self, rungs: int) -> None:
-        self._features = np.hstack([np.ones((rungs, 1)), np.eye(rungs)])
-        self._model = LinearModel(
-            mean=np.eye(1, rungs + 1)[0],
-            deviations=np.array([SHARED_DEVIATION, *[OWN_DEVIATION] * rungs]),
-            noise_deviation=FRAME_DEVIATION,
-            memory=MEMORY,
-        )
+def with_frame(ratios: Ratios, rung: int, seen: Sequence[float]) -> Ratios:
+    """Return what is believed after a frame at a rung took so much [Q], in parts of the table's."""
+    counts, sums = MEMORY * ratios.counts, MEMORY * ratios.sums
+    counts[rung] += 1.0
+    sums[:, rung] += seen
+    return _believed(counts, sums)
 
-    def start(self) -> Ratios:
-        """Return the prior: the table, more or less."""
-        return self._believed(self._model.start())
 
-    def after(self, ratios: Ratios, rung: int, ratio: float) -> Ratios:
-        """Return what is believed after a frame at a rung took so much, in parts of the table's."""
-        return self._believed(self._model.learn(self._model.forget(ratios.sums), self._features[rung], ratio))
-
-    def _believed(self, sums: Sums) -> Ratios:
-        means, deviations = self._model.predict(sums, self._features)
-        return Ratios(sums=sums, means=means, deviations=np.hypot(deviations, FRAME_DEVIATION))
+def _believed(counts: FloatArray, sums: FloatArray) -> Ratios:
+    weights = 1.0 / (OWN_VARIANCE * counts + FRAME_VARIANCE)
+    unexplained = FRAME_VARIANCE * weights  # share of a rung's own part that is not known yet
+    shared_variance = 1.0 / (1.0 / SHARED_VARIANCE + float(counts @ weights))
+    shared = shared_variance * (1.0 / SHARED_VARIANCE + sums @ weights)
+    return Ratios(
+        counts=counts,
+        sums=sums,
+        means=shared[:, None] * unexplained + OWN_VARIANCE * weights * sums,
+        deviations=np.sqrt(OWN_VARIANCE * unexplained + shared_variance * unexplained**2 + FRAME_VARIANCE),
+    )

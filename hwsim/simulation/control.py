@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from hwsim.controllers.base import Decision, DeviceView, HeatView, NetworkView, Observation, Wake
+from hwsim.controllers.base import BatteryView, Decision, DeviceView, HeatView, NetworkView, Observation, Wake
 from hwsim.controllers.guard import Guard
 from hwsim.device import Device
 from hwsim.errors import ControllerError
@@ -24,7 +24,7 @@ from hwsim.simulation.probing import Probing
 
 def device_view(device: Device) -> DeviceView:
     """Return what a controller may know of a device."""
-    network, leakage = device.thermal_network, device.leakage
+    network, leakage, pack = device.thermal_network, device.leakage, device.battery
     conductances = network.conductances_watts_per_kelvin
     to_ambient = network.ambient_conductances_watts_per_kelvin
     return DeviceView(
@@ -45,6 +45,15 @@ def device_view(device: Device) -> DeviceView:
             leakage_watts=leakage.power_watts,
             leakage_reference_celsius=leakage.reference_celsius,
             leakage_slope_per_kelvin=leakage.slope_per_kelvin,
+        ),
+        battery=None
+        if pack is None
+        else BatteryView(
+            capacity_joules=pack.battery.capacity_joules,
+            available_share=pack.battery.available_share,
+            valve_per_second=pack.battery.valve_per_second,
+            cut_off=pack.cut_off,
+            resting_watts=sum(device.constant_powers_watts) + leakage.power_watts,
         ),
     )
 

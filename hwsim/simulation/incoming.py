@@ -29,7 +29,7 @@ class StreamSetup:
         told_costs: As its controller is told that they are; ``None``: as they are.
         controller: Who decides for its frames.
         safe: Widths that take its place if it fails; ``None``: the run ends then.
-        answer_limit_seconds: Longest real time for one of its answers.
+        answer_limit_seconds: Longest time of its thread for one of its answers.
         accuracies: Uniform width -> accuracy, as measured after training.
         arrivals: When frames come, or are sent.
         link_outages: When the network between is down; ``None``: nothing lies between.

@@ -6,14 +6,15 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hwsim.controllers.base import Decision, Observation
-from hwsim.controllers.guard import Guard
+from hwsim.controllers.base import Observation
+from hwsim.controllers.guard import REAL_TIME_FACTOR, Guard
 from hwsim.errors import ControllerError
 from hwsim.records.store import RunFolder
 
@@ -56,7 +57,7 @@ class Rule:
 '''
 FAULTS = {
     "raises": "raised ZeroDivisionError: division by zero",
-    "hangs": "gave no answer within 0.5 s of real time",
+    "hangs": "gave no answer within 0.5 s of its own time, or 5 s of real time",
     "nan": "cannot run at (nan, 4); it allows",
     "clock": "requests NaN Hz; expected a whole number above 0",
     "nothing": "returned None; expected (Decision or None, state)",
@@ -133,30 +134,68 @@ def test_what_is_no_controller_says_what_it_lacks(hwsim: Callable[..., Any], bur
     hwsim("run", bursty, "--controller", "collections:OrderedDict").refused("has no wakes_on", code=3)
 
 
+LIMIT_SECONDS = 0.1
+
+
 class _Slow:
+    """Thinks in a loop or sleeps, and catches what can be caught."""
+
     wakes_on = frozenset[Any]()
     tick_picoseconds = 0
     needs_outputs = False
 
+    def __init__(self, *, thinks_seconds: float = 0.0, sleeps_seconds: float = 0.0) -> None:
+        self._thinks_seconds, self._sleeps_seconds = thinks_seconds, sleeps_seconds
+
     def init(self, device: Any, network: Any) -> Any:
         raise NotImplementedError
 
-    def decide(self, observation: Observation, state: None, generator: np.random.Generator) -> tuple[Decision, None]:
+    def decide(self, observation: Observation, state: None, generator: np.random.Generator) -> tuple[None, None]:
         try:
-            time.sleep(30)
+            self._idle_away()
         except Exception:  # what cuts it off is none
-            time.sleep(30)
-        raise AssertionError
+            self._idle_away()
+        return None, None
+
+    def _idle_away(self) -> None:
+        until = time.thread_time() + self._thinks_seconds
+        while time.thread_time() < until:
+            pass
+        time.sleep(self._sleeps_seconds)
 
 
-def test_a_controller_cannot_outlast_its_limit_by_catching_exceptions(small_plan: Any) -> None:
+def asked(controller: _Slow, small_plan: Any) -> tuple[Any, Any]:
     observation = Observation(
         time_picoseconds=0, wake="tick", die_celsius=None, die_age_picoseconds=None, frequency_hertz=1,
         throttle_cap_hertz=1, queued_deadlines_picoseconds=(), frame=None, frame_deadline_picoseconds=None,
         first_uncommitted=0, wanted=(), confidences=(),
     )  # fmt: skip
     graph = small_plan.streams[0].checkpoint.graph
+    guard = Guard(controller, limit_seconds=LIMIT_SECONDS)
+    return guard.decide(observation, None, np.random.default_rng(0), graph)
+
+
+OVERDUE = r"controller _Slow: decide at .* no answer within 0.1 s of its own time, or 1 s of real time"
+
+
+def test_one_that_thinks_too_long_is_cut_off_by_the_time_of_its_thread(small_plan: Any) -> None:
+    began = time.thread_time()
+    with pytest.raises(ControllerError, match=OVERDUE):
+        asked(_Slow(thinks_seconds=30.0), small_plan)
+    assert LIMIT_SECONDS <= time.thread_time() - began < 10 * LIMIT_SECONDS
+
+
+def test_one_that_sleeps_is_cut_off_by_real_time(small_plan: Any) -> None:
     began = time.perf_counter()
-    with pytest.raises(ControllerError, match=r"controller _Slow: decide at .* no answer within 0.1 s"):
-        Guard(_Slow(), limit_seconds=0.1).decide(observation, None, np.random.default_rng(0), graph)
-    assert time.perf_counter() - began < 5
+    with pytest.raises(ControllerError, match=OVERDUE):
+        asked(_Slow(sleeps_seconds=30.0), small_plan)
+    assert time.perf_counter() - began >= REAL_TIME_FACTOR * LIMIT_SECONDS
+
+
+def test_one_that_waits_for_a_core_is_not_blamed(small_plan: Any) -> None:
+    assert asked(_Slow(thinks_seconds=LIMIT_SECONDS / 4, sleeps_seconds=3 * LIMIT_SECONDS), small_plan) == (None, None)
+
+
+def test_where_it_cannot_be_cut_off_a_late_answer_is_refused(small_plan: Any) -> None:
+    with ThreadPoolExecutor(1) as another_thread, pytest.raises(ControllerError, match=OVERDUE):
+        another_thread.submit(asked, _Slow(thinks_seconds=2 * LIMIT_SECONDS), small_plan).result()

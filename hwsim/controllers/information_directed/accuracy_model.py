@@ -20,7 +20,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
 from hwsim.controllers.information_directed.logit_moments import logit_moments
@@ -91,7 +90,7 @@ class AccuracyModel:
         """Return the mean [K] and the covariance [K, K] of the logits."""
         roots = np.sqrt(evidence.precisions)
         cross = roots[:, None] * self.covariance
-        covariance = self.covariance - cross.T @ cho_solve(self._whitened(roots), cross)
+        covariance = self.covariance - cross.T @ np.linalg.solve(self._whitened(roots), cross)
         return self.mean + covariance @ evidence.weighted_sums, covariance
 
     def learn_counts(self, evidence: Evidence, assignment: int, *, successes: int, trials: int) -> Evidence:
@@ -127,18 +126,16 @@ class AccuracyModel:
         rises = generator.standard_normal((draws, len(self.mean))) @ self._factor.T
         centres = np.divide(evidence.weighted_sums, roots, out=np.zeros_like(roots), where=roots > 0)
         missed = centres - roots * rises - generator.standard_normal(rises.shape)
-        rises += (self.covariance @ (roots[:, None] * cho_solve(self._whitened(roots), missed.T))).T
+        rises += (self.covariance @ (roots[:, None] * np.linalg.solve(self._whitened(roots), missed.T))).T
         return np.asarray(expit(self.mean + rises))
 
     def _marginal(self, evidence: Evidence, assignment: int) -> tuple[float, float]:
         mean, covariance = self.posterior(evidence)
         return float(mean[assignment]), float(covariance[assignment, assignment])
 
-    def _whitened(self, roots: FloatArray) -> tuple[FloatArray, bool]:
-        """Return the factor of I + L^1/2 K L^1/2, whose eigenvalues are at least 1."""
-        matrix = np.multiply.outer(roots, roots) * self.covariance
-        factor: tuple[FloatArray, bool] = cho_factor(matrix + np.eye(len(roots)), lower=True, check_finite=False)
-        return factor
+    def _whitened(self, roots: FloatArray) -> FloatArray:
+        """Return I + L^1/2 K L^1/2, whose eigenvalues are at least 1."""
+        return np.asarray(roots[:, None] * roots * self.covariance + np.eye(len(roots)))
 
 
 def shared_covariance(features: FloatArray, *, feature_deviation: float, own_deviation: float) -> FloatArray:

@@ -76,7 +76,9 @@ def minimise_ratio(shortfalls: FloatArray, gains: FloatArray) -> PairPolicy:
     Raises:
         InvariantError: A number is not finite, a gain is negative, or there is no action.
     """
-    shortfalls, gains = np.broadcast_arrays(_checked("shortfalls", shortfalls, -np.inf), _checked("gains", gains, 0.0))
+    shortfalls, gains = _checked("shortfalls", shortfalls, -np.inf), _checked("gains", gains, 0.0)
+    if shortfalls.shape != gains.shape:
+        shortfalls, gains = np.broadcast_arrays(shortfalls, gains)
     first_shortfall, second_shortfall = shortfalls[..., :, None], shortfalls[..., None, :]
     first_gain, second_gain = gains[..., :, None], gains[..., None, :]
     share = _stationary_share(first_shortfall, second_shortfall, first_gain, second_gain)
@@ -107,9 +109,8 @@ def _stationary_share(
 
 def _ratio(shortfall: FloatArray, gain: FloatArray) -> FloatArray:
     cost = np.square(np.maximum(shortfall, 0.0))
-    with np.errstate(over="ignore"):
-        ratio = np.divide(cost, gain, out=np.full(np.broadcast(cost, gain).shape, np.inf), where=gain > 0)
-    return np.where(cost == 0, 0.0, ratio)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where(cost == 0, 0.0, cost / gain)
 
 
 def _checked(name: str, values: FloatArray, least: float) -> FloatArray:

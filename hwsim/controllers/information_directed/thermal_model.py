@@ -26,9 +26,6 @@ from hwsim.controllers.information_directed.forecast import Forecast
 from hwsim.controllers.information_directed.ratio import FloatArray
 from hwsim.errors import ConfigurationError
 
-STATES = 3
-"""Die temperature, ambient temperature, thermal resistance."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ThermalBelief:
@@ -43,6 +40,39 @@ class ThermalBelief:
     log_weights: FloatArray
     means: FloatArray
     covariances: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outlook:
+    """The die's temperature at a time to come, linear in the power that is held until then: offset + slope x watts.
+
+    Attributes:
+        log_weights: [J].
+        offsets: [J] Means of the offset.
+        slopes: [J] Means of the slope.
+        offset_variances: [J], the die's own walk included.
+        slope_variances: [J].
+        covariances: [J] of offset and slope.
+    """
+
+    log_weights: FloatArray
+    offsets: FloatArray
+    slopes: FloatArray
+    offset_variances: FloatArray
+    slope_variances: FloatArray
+    covariances: FloatArray
+
+    def forecast(self, watts: FloatArray) -> Forecast:
+        """Return the temperature under each of the powers [K].
+
+        Under a constant power the temperature moves towards one value: it never was higher on the way than at both
+        ends.
+        """
+        per_watt = self.slope_variances[:, None] * watts + 2.0 * self.covariances[:, None]
+        return Forecast(
+            log_weights=self.log_weights, means=self.offsets[:, None] + self.slopes[:, None] * watts,
+            deviations=np.sqrt(per_watt * watts + self.offset_variances[:, None]),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,14 +124,15 @@ class ThermalModel:
     def advance(self, belief: ThermalBelief, *, seconds: float, watts: float) -> ThermalBelief:
         """Return the belief after this power for this time: switches at its start, drifts at its end."""
         belief = self._switched(belief, seconds)
-        transition = np.tile(np.eye(STATES), (len(belief.means), 1, 1))
-        transition[:, 0] = self._weights_of_end(seconds, np.array([watts]))[:, 0]
-        covariances = transition @ belief.covariances @ np.swapaxes(transition, 1, 2)
-        return ThermalBelief(
-            log_weights=belief.log_weights,
-            means=np.einsum("jab,jb->ja", transition, belief.means),
-            covariances=covariances + np.diag(seconds * np.square(self.drifts)),
-        )
+        kept, gone = self._decay(seconds)
+        of_die = np.stack([kept, gone, gone * watts], axis=-1)
+        with_die = (of_die[:, None] @ belief.covariances)[:, 0]
+        means, covariances = belief.means.copy(), belief.covariances.copy()
+        means[:, 0] = (of_die * means).sum(axis=-1)
+        covariances[:, 0, 1:] = covariances[:, 1:, 0] = with_die[:, 1:]
+        covariances[:, 0, 0] = (of_die * with_die).sum(axis=-1)
+        covariances += np.diag(seconds * np.square(self.drifts))
+        return ThermalBelief(log_weights=belief.log_weights, means=means, covariances=covariances)
 
     def learn(self, belief: ThermalBelief, celsius: float) -> ThermalBelief:
         """Return the belief after a reading of the die's sensor."""
@@ -116,16 +147,23 @@ class ThermalModel:
             covariances=(covariances + np.swapaxes(covariances, 1, 2)) / 2,
         )
 
-    def forecast(self, belief: ThermalBelief, *, seconds: float, watts: FloatArray) -> Forecast:
-        """Return the die's temperature after holding each of the powers [K] for this time.
+    def outlook(self, belief: ThermalBelief, *, seconds: float) -> Outlook:
+        """Return what is believed of the die's temperature after holding a power for this time, whatever the power."""
+        kept, gone = self._decay(seconds)
+        means, of = belief.means, belief.covariances
+        die, air = kept**2 * of[:, 0, 0], gone**2 * of[:, 1, 1]
+        return Outlook(
+            log_weights=belief.log_weights,
+            offsets=kept * means[:, 0] + gone * means[:, 1],
+            slopes=gone * means[:, 2],
+            offset_variances=die + air + 2.0 * kept * gone * of[:, 0, 1] + seconds * self.drifts[0] ** 2,
+            slope_variances=gone**2 * of[:, 2, 2],
+            covariances=gone * (kept * of[:, 0, 2] + gone * of[:, 1, 2]),
+        )
 
-        Under a constant power the temperature moves towards one value: it never was higher on the way than at both
-        ends.
-        """
-        ends = self._weights_of_end(seconds, np.asarray(watts, dtype=np.float64))
-        variances = np.einsum("jka,jab,jkb->jk", ends, belief.covariances, ends) + seconds * self.drifts[0] ** 2
-        means = np.einsum("jka,ja->jk", ends, belief.means)
-        return Forecast(log_weights=belief.log_weights, means=means, deviations=np.sqrt(variances))
+    def forecast(self, belief: ThermalBelief, *, seconds: float, watts: FloatArray) -> Forecast:
+        """Return the die's temperature after holding each of the powers [K] for this time."""
+        return self.outlook(belief, seconds=seconds).forecast(np.asarray(watts, dtype=np.float64))
 
     def _switched(self, belief: ThermalBelief, seconds: float) -> ThermalBelief:
         """Return the belief after a switch of the time constant was possible, by the moments of the mixtures."""
@@ -136,14 +174,15 @@ class ThermalModel:
         joint = np.exp(belief.log_weights)[:, None] * (stays * np.eye(candidates) + (1 - stays) / candidates)
         weights = joint.sum(axis=0)
         shares = joint / weights  # [before, after]
-        means = shares.T @ belief.means
-        apart = belief.means[:, None] - means
-        covariances = np.einsum("ij,iab->jab", shares, belief.covariances)
-        covariances += np.einsum("ij,ija,ijb->jab", shares, apart, apart)
+        centre = belief.means.mean(axis=0)  # second moments are taken around it: fewer digits cancel
+        apart = belief.means - centre
+        moments = belief.covariances + apart[:, :, None] * apart[:, None, :]
+        shifted = shares.T @ apart
+        means, mixed = centre + shifted, (shares.T @ moments.reshape(candidates, -1)).reshape(moments.shape)
+        covariances = mixed - shifted[:, :, None] * shifted[:, None, :]
         return ThermalBelief(log_weights=np.log(weights), means=means, covariances=covariances)
 
-    def _weights_of_end(self, seconds: float, watts: FloatArray) -> FloatArray:
-        """Return how the die's temperature at the end depends on (die, ambient, resistance) before, [J, K, 3]."""
-        kept = np.exp(-seconds / np.asarray(self.time_constants_seconds))[:, None]
-        gone = -np.expm1(-seconds / np.asarray(self.time_constants_seconds))[:, None]
-        return np.stack(np.broadcast_arrays(kept, gone, gone * watts), axis=-1)
+    def _decay(self, seconds: float) -> tuple[FloatArray, FloatArray]:
+        """Return the share of the die's temperature that is kept over a time, and what is gone of it, [J] each."""
+        exponents = -seconds / np.asarray(self.time_constants_seconds)
+        return np.exp(exponents), -np.expm1(exponents)
