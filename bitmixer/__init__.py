@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bitmixer.interchange.onnx_import import graph_from_onnx as graph_from_onnx
     from bitmixer.interchange.qonnx_export import export_qonnx as export_qonnx
     from bitmixer.networks import load_network as load_network
+    from bitmixer.networks.saving import save_network as save_network
     from bitmixer.training.loop import fit as fit
     from bitmixer.training.recipe import Training as Training
 
@@ -40,6 +41,7 @@ _HOMES = {
     "graph_from_onnx": "bitmixer.interchange.onnx_import",
     "load_data": "bitmixer.data",
     "load_network": "bitmixer.networks",
+    "save_network": "bitmixer.networks.saving",
 }
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "graph_from_onnx",
     "load_data",
     "load_network",
+    "save_network",
 ]
 __version__ = "0.1.0"
 

@@ -92,7 +92,7 @@ def _linear(weight: nn.Parameter, bias: nn.Parameter | None = None) -> nn.Module
     return layer
 
 
-class _FunctionalNorm(nn.BatchNorm2d):
+class FunctionalNorm(nn.BatchNorm2d):
     """Takes tensors of any rank, as ``F.batch_norm`` does."""
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 (the name in torch)
@@ -103,7 +103,7 @@ def _batch_norm(
     running_mean: Tensor, running_var: Tensor, weight: Any = None, bias: Any = None, training: Any = None,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> nn.Module:  # fmt: skip
-    layer = _FunctionalNorm(running_mean.shape[0], eps=eps, momentum=momentum, affine=weight is not None)
+    layer = FunctionalNorm(running_mean.shape[0], eps=eps, momentum=momentum, affine=weight is not None)
     layer.running_mean, layer.running_var = running_mean, running_var
     if weight is not None:
         layer.weight, layer.bias = weight, bias

@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 
 from bitmixer.absorption import absorb_relus, thin_stored_tensors
 from bitmixer.bitwidths import ENDS, BitAssignment, BitWidths, End, NormKey, WidthsLike, checked_bits, require_known
+from bitmixer.description import describe
 from bitmixer.errors import UnknownSiteError, UnsupportedNetworkError, did_you_mean
 from bitmixer.layers import (
     Affine,
@@ -24,6 +25,7 @@ from bitmixer.layers import (
     TransitionalNorm,
 )
 from bitmixer.network import ANY, MetaQuantizedNetwork
+from bitmixer.networks.module_form import ModuleForm
 from bitmixer.operations import (
     data_flow,
     is_average,
@@ -97,6 +99,7 @@ def convert(
             raise UnsupportedNetworkError(f"cannot pin {end!r}: {did_you_mean(end, ENDS)}")
     quantization = Quantization(quantizer=quantizer, granularity=granularity)
     body = trace(model)
+    description = describe(body)
     structure = analyse(body.graph)
     pairs = tuple(BitWidths(weight, activation) for weight in widths for activation in widths)
     allowed = {
@@ -135,7 +138,13 @@ def convert(
         residual_bits=residual_bits,
         signed_input=signed_input,
         quantization=quantization,
-    )
+        form=ModuleForm(
+            module=description, bits=widths, residual_bits=residual_bits, tied=tied, norm=norm, quantizer=quantizer,
+            granularity=granularity, pinned=tuple(end for end in ENDS if end in pinned), signed_input=signed_input,
+            affine_without_norm=affine_without_norm,
+            scheme=None if scheme is None else dict(BitAssignment(scheme)),
+        ),
+    )  # fmt: skip
     return network.train(model.training)
 
 

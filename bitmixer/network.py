@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from bitmixer.bitwidths import BitAssignment, BitWidths, Datapath, WidthsLike, checked_datapath
 from bitmixer.errors import QuantizerError
 from bitmixer.layers import ExactReduction, Site, StoredTensor, TransitionalNorm
+from bitmixer.networks.module_form import ModuleForm
 from bitmixer.quantizers import Quantization, Quantizer
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class MetaQuantizedNetwork(nn.Module):
         residual_bits: Width of stored tensors.
         signed_input: Whether the network's input can be negative.
         quantization: How weights and activations are quantised.
+        form: What it takes to build the network again.
         input_shape: Shape of one input, where the network's origin tells it.
     """
 
@@ -66,6 +68,7 @@ class MetaQuantizedNetwork(nn.Module):
         residual_bits: int,
         signed_input: bool,
         quantization: Quantization,
+        form: ModuleForm,
     ) -> None:
         super().__init__()
         self.body = body
@@ -74,6 +77,7 @@ class MetaQuantizedNetwork(nn.Module):
         self.residual_bits = residual_bits
         self.signed_input = signed_input
         self.quantization = quantization
+        self.form = form
         self.input_shape: tuple[int, ...] | None = None
         self.sites = tuple(NamedSite(name, _submodule(body, name, Site)) for name in sites)  # type: ignore[type-abstract]
         self.transitions = dict(transitions)

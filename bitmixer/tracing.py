@@ -10,6 +10,7 @@ import torch
 from torch import fx, nn
 
 from bitmixer.adoption import adopt_functional_layers, is_functional_layer
+from bitmixer.description import DescribedModule
 from bitmixer.errors import UnsupportedNetworkError
 from bitmixer.layers import Site
 from bitmixer.normal_form import divide_in_parts, normalise
@@ -75,6 +76,8 @@ def trace(model: nn.Module) -> fx.GraphModule:
     """
     if not isinstance(model, nn.Module):
         raise UnsupportedNetworkError(f"{model!r} is not a torch.nn.Module: give a network")
+    if isinstance(model, DescribedModule):
+        return copy.deepcopy(model)
     if any(isinstance(module, Site) for module in model.modules()):
         raise UnsupportedNetworkError(f"{type(model).__name__}: is converted already: convert the original")
     owned = unfold_attention(copy.deepcopy(model))

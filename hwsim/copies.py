@@ -43,7 +43,9 @@ def rerunnable(
     tree.data |= {"profile": PROFILE, "seed": scenario.seed, "decisions": scenario.decisions}
     tree.data["controller"] |= _decides(scenario.controller)
     for stream, given, network in zip(tree.data["streams"], scenario.streams, networks, strict=True):
-        stream["network"] = network
+        stream["network"], stream["data"] = network, given.data
+        for change, placed in zip(stream.get("drift", ()), given.drift, strict=True):
+            change["data"] = placed.data
         if given.controller is not None:
             stream["controller"] |= _decides(given.controller)
     return {

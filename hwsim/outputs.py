@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitmixer.bitwidths import BitAssignment, BitWidths
-from bitmixer.data import load_labels
+from bitmixer.data import data_identity, load_labels
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, require_weights
 from bitmixer.operands import SiteOperands
@@ -75,7 +75,7 @@ class LoadedNetwork:
         self.graph: LayerGraph = checkpoint.graph
         self.labels: NDArray[np.int32] = load_labels(data).astype(np.int32)
         self.identity = hashlib.sha256(
-            json.dumps([checkpoint.sha256, data, source_sha256("bitmixer")]).encode()
+            json.dumps([checkpoint.sha256, data_identity(data), source_sha256("bitmixer")]).encode()
         ).hexdigest()
 
     @cached_property
@@ -90,12 +90,13 @@ class LoadedNetwork:
 
     @cached_property
     def inputs(self) -> Tensor:
-        """The test split's inputs, in the layout in which the network runs fastest."""
+        """The test split's inputs, images in the layout in which the network runs fastest."""
         import torch
 
         from bitmixer.data import load_data
 
-        return load_data(self.data)[0].contiguous(memory_format=torch.channels_last)
+        inputs = load_data(self.data)[0]
+        return inputs.contiguous(memory_format=torch.channels_last) if inputs.dim() == 4 else inputs
 
     def require_ready(self) -> None:
         """Load the network.

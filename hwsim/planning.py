@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bitmixer.assignment_file import load_assignment
-from bitmixer.data import require_shape
+from bitmixer.data import data_identity, require_shape
+from bitmixer.data.image_file import is_image_file
 from bitmixer.documents import KeyPath
 from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
@@ -122,6 +123,7 @@ def plan(
         ConfigurationError: The parts do not fit together, or one that is named does not exist.
     """
     scenario, profile, path = load_scenario(scenario_name, sets)
+    scenario = _with_data_placed(scenario, path)
     if seed is not None:
         scenario = scenario.model_copy(update={"seed": seed})
     if controller is not None:
@@ -176,17 +178,38 @@ def plan(
 def _run_id(
     scenario: Scenario, profile: DeviceProfile, actual: DeviceProfile, checkpoints: Sequence[Checkpoint]
 ) -> str:
-    """Return the run's hash; networks count by what they are, not by where they lie."""
+    """Return the run's hash; networks and files of data count by what they are, not by where they lie."""
     off = {name: number.value for name, number in departures(profile, actual).items()}
     content = resolved(scenario, profile) | {"actual_device": off}
     for stream in content["scenario"]["streams"]:
         del stream["network"]
+        for named in (stream, *stream["drift"]):
+            named["data"] = named["data"] and data_identity(named["data"])
     return provenance.run_id(content, list(map(_identity, checkpoints)))
 
 
 def _identity(checkpoint: Checkpoint) -> str:
     """Return what a run's hash has of a network: what it computes and costs, and what controllers are told of it."""
     return f"{checkpoint.sha256} {checkpoint.accuracies}"
+
+
+def _with_data_placed(scenario: Scenario, path: Path) -> Scenario:
+    """Return a scenario that names files of data by where they are, whether seen from its folder or from here."""
+
+    def placed(name: str) -> str:
+        base, plus, rest = name.partition("+")
+        file = Path(_beside(base, path))
+        return f"{file.resolve()}{plus}{rest}" if is_image_file(base) and file.is_file() else name
+
+    streams = tuple(
+        stream.model_copy(update={
+            "data": placed(stream.data),
+            "drift": tuple(change.model_copy(update={"data": placed(change.data)}) for change in stream.drift),
+        })
+        if stream.data is not None else stream
+        for stream in scenario.streams
+    )  # fmt: skip
+    return scenario.model_copy(update={"streams": streams})
 
 
 def _checkpoint(scenario: Scenario, at: int, path: Path, sets: Sequence[str]) -> Checkpoint:

@@ -231,12 +231,6 @@ def test_the_page_on_search_follows_the_files_of_searches(tmp_path: Path) -> Non
     assert f"{cycles} cycles and {joules} mJ, where the table" in page  # the assignment is uniform too
 
 
-def test_a_network_of_one_s_own_goes_all_the_way(tmp_path: Path) -> None:
-    found = script("examples/own_network.py").main(tmp_path)
-    assert found["all layers at 8 bits"] > 0.6  # chance is 0.1
-    assert found["loaded again"] == found["body at 2 bits, all else at 8"]
-
-
 def test_the_figure_of_value_dependent_cycles_is_drawn_from_images(tmp_path: Path) -> None:
     counted = script("examples/value_cycles.py").main(tmp_path / "cycles.svg", images=5)
     assert (tmp_path / "cycles.svg").is_file()

@@ -1,4 +1,4 @@
-"""Image sets by name, with a named and seeded corruption: ``mnist5k+noise0.4@7``; labels and shapes of graphs too."""
+"""Image sets by name or file, corrupted by name and seed (``mnist5k+noise0.4@7``); labels and shapes of graphs too."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitmixer.data import cifar10, corruption, digits, mnist5k
+from bitmixer.data.image_file import SUFFIX, file_sha256, is_image_file, load_image_file
 from bitmixer.data.images import ImageSet
 from bitmixer.data.node_graphs import NODE_GRAPHS, is_node_graph, node_graph_shape, query_labels
 from bitmixer.errors import DataError, did_you_mean
@@ -27,7 +28,7 @@ USUAL_IMAGES = 2000
 TRAINING_STREAM = 1
 """Seeds of corruptions of training images end in this number."""
 
-__all__ = ["DATA_SETS", "DataName", "ImageSet", "load_data", "load_image_set", "load_training_images"]
+__all__ = ["DATA_SETS", "DataName", "ImageSet", "data_identity", "load_data", "load_image_set", "load_training_images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,9 @@ class DataName:
         base, plus, rest = name.partition("+")
         if is_node_graph(name):
             raise DataError(f"data {name!r} is a graph: images are wanted, for example digits")
-        if base not in _LOADERS:
-            raise DataError(f"data {name!r}: unknown set {base!r}: {did_you_mean(base, (*_LOADERS, *NODE_GRAPHS))}")
+        if base not in _LOADERS and not is_image_file(base):
+            known = did_you_mean(base, (*_LOADERS, *NODE_GRAPHS))
+            raise DataError(f"data {name!r}: unknown set {base!r}: {known}; or the path of a file of yours ({SUFFIX})")
         if not plus:
             return cls(base)
         kind, severity, seed = corruption.parse(rest, where=f"data {name!r}")
@@ -67,7 +69,7 @@ def require_shape(name: str, shape: tuple[int, ...], taker: str) -> None:
     Raises:
         DataError: The name is unknown, or its images have another shape.
     """
-    given = node_graph_shape(name) if is_node_graph(name) else _SHAPES[DataName.parse(name).base]
+    given = node_graph_shape(name) if is_node_graph(name) else _image_shape(DataName.parse(name).base)
     if given != shape:
         fitting = [base for base, other in _SHAPES.items() if other == shape]
         raise DataError(
@@ -76,12 +78,31 @@ def require_shape(name: str, shape: tuple[int, ...], taker: str) -> None:
         )
 
 
+def _image_shape(base: str) -> tuple[int, ...]:
+    return load_image_file(base).test_inputs.shape[1:] if is_image_file(base) else _SHAPES[base]
+
+
+def data_identity(name: str) -> str:
+    """Return what tells data apart: its name, or what is in it where that is a file's.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    base, plus, rest = name.partition("+")
+    if not is_image_file(base):
+        return name
+    load_image_file(base)
+    return f"{file_sha256(base)}{plus}{rest}"
+
+
 def load_image_set(base: str) -> ImageSet:
-    """Return the clean training and test images of a set.
+    """Return the clean training and test images of a set, by its name or its file.
 
     Raises:
         DataError: The set is unknown, missing or damaged.
     """
+    if is_image_file(base):
+        return load_image_file(base)
     if base not in _LOADERS:
         raise DataError(f"unknown data set {base!r}: {did_you_mean(base, _LOADERS)}")
     return _LOADERS[base]()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +30,36 @@ class ImageSet:
         _check("train", self.train_inputs, self.train_labels)
         _check("test", self.test_inputs, self.test_labels)
 
+    @classmethod
+    def from_batches(cls, train: Iterable[tuple[Any, Any]], test: Iterable[tuple[Any, Any]]) -> ImageSet:
+        """Return the set in two data loaders, or in whatever yields batches of inputs and labels.
+
+        Args:
+            train: Batches to train on, of tensors or arrays; each input is taken once, as it comes.
+            test: Batches to judge by.
+
+        Raises:
+            DataError: Inputs are of several shapes, or not what a set holds.
+        """
+        inputs, labels = _joined("train", train)
+        test_inputs, test_labels = _joined("test", test)
+        return cls(train_inputs=inputs, train_labels=labels, test_inputs=test_inputs, test_labels=test_labels)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the set to a file ending in ``.npz``, by whose path it is data like any other; return the path.
+
+        Raises:
+            DataError: The path ends otherwise, or cannot be a data name.
+        """
+        file = Path(path)
+        if file.suffix != ".npz" or "+" in str(path):
+            raise DataError(
+                f"{path}: expected a path that ends in .npz, without a plus sign (which begins a corruption)"
+            )
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **asdict(self))
+        return file
+
 
 def _check(split: str, inputs: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
     wrong = [
@@ -45,6 +78,19 @@ def _check(split: str, inputs: NDArray[np.float32], labels: NDArray[np.int64]) -
     ]
     if wrong:
         raise DataError(f"{split} split: {wrong[0]}")
+
+
+def _joined(split: str, batches: Iterable[tuple[Any, Any]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    pairs = [(np.asarray(inputs, np.float32), np.asarray(labels, np.int64)) for inputs, labels in batches]
+    if not pairs:
+        raise DataError(f"{split} split: no batches")
+    shapes = {inputs.shape[1:] for inputs, _ in pairs}
+    if len(shapes) > 1:
+        raise DataError(
+            f"{split} split: inputs of several shapes, {', '.join(map(str, sorted(shapes)))}: make them alike"
+        )
+    inputs, labels = zip(*pairs, strict=True)
+    return np.concatenate(inputs), np.concatenate(labels)
 
 
 def split_by_class(inputs: NDArray[np.float32], labels: NDArray[np.int64], *, test_share: float, seed: int) -> ImageSet:

@@ -25,7 +25,7 @@ class ThermometerCode(nn.Module):
 
     def __init__(self, channels: int, *, levels: int) -> None:
         super().__init__()
-        self.levels = levels
+        self.channels, self.levels = channels, levels
         even = (torch.arange(levels) + 0.5) / levels
         self.thresholds = nn.Parameter(even.repeat(channels))
 

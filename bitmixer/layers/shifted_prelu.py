@@ -21,6 +21,7 @@ class ShiftedPReLU(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.before = nn.Parameter(torch.zeros(channels))
         self.slope = nn.Parameter(torch.full((channels,), FIRST_SLOPE))
         self.behind = nn.Parameter(torch.zeros(channels))

@@ -31,6 +31,7 @@ class Affine(nn.Module):
 
     def __init__(self, channels: int, *, trailing_axes: int) -> None:
         super().__init__()
+        self.channels = channels
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.trailing_axes = trailing_axes

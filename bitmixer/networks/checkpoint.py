@@ -17,6 +17,8 @@ from bitmixer.bitwidths import ENDS, BitWidths, End, NormKey
 from bitmixer.errors import CheckpointError, did_you_mean
 from bitmixer.graph import LayerGraph
 from bitmixer.graphs.form import TrainedGraphForm
+from bitmixer.networks.module_form import ModuleForm
+from bitmixer.networks.plug_ins import registered_folder, registered_networks
 from bitmixer.quantizers import Granularity, QuantizerName
 
 if TYPE_CHECKING:
@@ -46,10 +48,23 @@ class NetworkForm:
     pinned: tuple[End, ...] = ENDS
     scheme: dict[str, BitWidths] | None = None
 
+    @property
+    def signed_input(self) -> bool:
+        """Whether inputs can be negative: images are not."""
+        return False
+
+    @property
+    def affine_without_norm(self) -> bool:
+        """Whether a layer without a norm gets an affine."""
+        return True
+
     def as_dict(self) -> dict[str, Any]:
         """Return the form as JSON holds it; there is a scheme only where the network's widths are fixed."""
         fields = dataclasses.asdict(self)
         return {name: value for name, value in fields.items() if name != "scheme" or value is not None}
+
+
+Form = NetworkForm | ModuleForm | TrainedGraphForm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +74,8 @@ class Checkpoint:
     Attributes:
         path: The folder.
         name: Name of the checkpoint.
-        form: How to build the network, of images or of a graph's nodes; ``None`` for a layer graph by itself.
+        form: How to build the network, of a registered architecture, of a module of one's own or of a graph's nodes;
+            ``None`` for a layer graph by itself.
         metrics: Accuracy per uniform width and over random assignments, with data, seed and number of inputs;
             ``None`` for a geometry without trained weights.
         weights_sha256: Hash of the weights file; ``None`` without weights.
@@ -67,7 +83,7 @@ class Checkpoint:
 
     path: Path
     name: str
-    form: NetworkForm | TrainedGraphForm | None
+    form: Form | None
     metrics: dict[str, Any] | None
     weights_sha256: str | None
     graph_file: str = "graph.json"
@@ -108,7 +124,7 @@ def shipped_checkpoints() -> list[str]:
 
 
 def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
-    """Return a checkpoint by its shipped name or its folder; reads no weights and needs no torch.
+    """Return a checkpoint by its name, shipped or registered, or its folder; reads no weights and needs no torch.
 
     The ``.json`` file of a captured layer graph will do too, and so will an ONNX or QONNX file: geometries that can
     be priced and simulated without outputs. (An ONNX file needs torch as soon as its graph is asked for.)
@@ -122,11 +138,13 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
     folder = SHIPPED / str(name_or_path)
     if not (folder / "checkpoint.json").is_file():
         folder = Path(name_or_path)
+    if not (folder / "checkpoint.json").is_file():
+        folder = registered_folder(str(name_or_path)) or folder
     file = folder / "checkpoint.json"
     if not file.is_file():
-        hint = did_you_mean(str(name_or_path), shipped_checkpoints())
+        hint = did_you_mean(str(name_or_path), [*shipped_checkpoints(), *registered_networks()])
         raise CheckpointError(
-            f"network {str(name_or_path)!r} is neither a shipped checkpoint, nor a folder with one, "
+            f"network {str(name_or_path)!r} is neither a shipped or registered checkpoint, nor a folder with one, "
             f"nor the .json file of a layer graph, nor an .onnx file: {hint}"
         )
     try:
@@ -148,11 +166,13 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{file}: not a checkpoint: {problem}") from None
 
 
-def _form(fields: dict[str, Any]) -> NetworkForm | TrainedGraphForm:
+def _form(fields: dict[str, Any]) -> Form:
     from pydantic import TypeAdapter
 
     if "graph_network" in fields:
         return TypeAdapter(TrainedGraphForm).validate_python(TrainedGraphForm(**fields).as_dict())
+    if "module" in fields:
+        return TypeAdapter(ModuleForm).validate_python(ModuleForm(**fields).as_dict())
     return TypeAdapter(NetworkForm).validate_python(NetworkForm(**fields).as_dict())
 
 
@@ -171,7 +191,7 @@ def save_checkpoint(
     folder: Path,
     network: nn.Module,
     graph: LayerGraph,
-    form: NetworkForm | TrainedGraphForm,
+    form: Form,
     metrics: dict[str, Any] | None,
     *,
     name: str,
@@ -201,14 +221,22 @@ def save_checkpoint(
     return find_checkpoint(folder)
 
 
-def original_of(form: NetworkForm) -> nn.Module:
-    """Return the untrained float network of a form."""
+def original_of(form: NetworkForm | ModuleForm) -> nn.Module:
+    """Return the untrained float network of a form.
+
+    Raises:
+        CheckpointError: It is of a module with parts that cannot be built.
+    """
+    if isinstance(form, ModuleForm):
+        from bitmixer.description import build
+
+        return build(form.module)
     from bitmixer.networks.registry import create
 
     return create(form.architecture, input_channels=form.input_channels, classes=form.classes, width=form.width)
 
 
-def twin_of(original: nn.Module, form: NetworkForm) -> MetaQuantizedNetwork:
+def twin_of(original: nn.Module, form: NetworkForm | ModuleForm) -> MetaQuantizedNetwork:
     """Return the meta-quantized twin of a form's float network."""
     from bitmixer.conversion import convert
 
@@ -218,9 +246,10 @@ def twin_of(original: nn.Module, form: NetworkForm) -> MetaQuantizedNetwork:
         tied=form.tied,
         norm=form.norm,
         residual_bits=form.residual_bits,
-        signed_input=False,
+        signed_input=form.signed_input,
         quantizer=form.quantizer,
         granularity=form.granularity,
+        affine_without_norm=form.affine_without_norm,
         scheme=form.scheme,
         pinned=form.pinned,
     )
@@ -234,7 +263,7 @@ def load_network(name_or_path: str | Path | Checkpoint) -> MetaQuantizedNetwork:
     """
     checkpoint = name_or_path if isinstance(name_or_path, Checkpoint) else find_checkpoint(name_or_path)
     file = require_weights(checkpoint)
-    if not isinstance(checkpoint.form, NetworkForm):  # where there are weights, there is a form
+    if not isinstance(checkpoint.form, NetworkForm | ModuleForm):  # where there are weights, there is a form
         raise CheckpointError(
             f"{checkpoint.name} classifies nodes of a graph, where a network for images is wanted: run it in a scenario"
         )

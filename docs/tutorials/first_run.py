@@ -75,4 +75,4 @@ for ledger, joules in summary["energy_ledgers"].items():
     print(f"{ledger}: {joules:.6f}")
 
 # %% [markdown]
-# Next: [compare controllers](compare_controllers.md).
+# Next: [train your own](train_your_own.md).

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-TUTORIALS = ("first_run", "compare_controllers", "write_a_controller", "add_a_device", "explore")
+TUTORIALS = ("first_run", "train_your_own", "compare_controllers", "write_a_controller", "add_a_device", "explore")
 """In the order of reading."""
 MARK = "# %%"
 

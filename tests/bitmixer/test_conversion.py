@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from bitmixer import convert
 from bitmixer.bitwidths import BitWidths
+from bitmixer.description import build
 from bitmixer.errors import BitmixerError, BitWidthError, UnsupportedNetworkError
 from bitmixer.network import MetaQuantizedNetwork
 from bitmixer.networks import create
@@ -230,6 +232,17 @@ def test_a_functional_norm_on_vectors_converts() -> None:
     assert torch.equal(twin_logits, logits)
     assert torch.equal(twin_gradient, gradient)
     assert torch.equal(twin.eval()(x), original.eval()(x))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_twin_is_built_again_from_plain_data(name: str) -> None:
+    twin = convert(randomised(NETWORKS[name]()), (2, 8)).eval()
+    description = json.loads(json.dumps(twin.form.module))
+    again = convert(build(description), (2, 8))
+    again.load_state_dict(twin.state_dict())
+    x = torch.randn(6, 3, 8, 8)
+    assert torch.equal(again.eval()(x), twin(x))
+    assert again.form == twin.form
 
 
 @pytest.mark.parametrize("name", NETWORKS)

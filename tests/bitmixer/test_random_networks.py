@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from bitmixer import StepwiseRun, capture, convert
 from bitmixer.bitwidths import BitAssignment
+from bitmixer.description import build
 from bitmixer.execution import run
 
 CHANNELS = (2, 3, 4)
@@ -154,6 +156,10 @@ def test_any_network_obeys_the_laws(plan: list[Step], stem: bool, seed: int) -> 
     assignment = BitAssignment.random(graph.layers, np.random.default_rng(seed))
     logits = run(twin, x, assignment)
     assert torch.equal(run(twin, x.to(memory_format=torch.channels_last), assignment, batch_size=2), logits)
+    again = convert(build(json.loads(json.dumps(twin.form.module))), [2, 8]).eval()
+    again.load_state_dict(twin.state_dict())
+    again.quantize()
+    assert torch.equal(run(again, x, assignment), logits)
     stepwise = StepwiseRun(twin, x)
     for position, layer in enumerate(graph.layers):
         for other, point in zip(graph.layers, graph.commit_points, strict=True):
