@@ -42,7 +42,7 @@ DOCS = Path(__file__).parent.parent
 RESULTS = DOCS / "results" / "bernoulli_bandit.json"
 FIGURE = DOCS / "images" / "information_directed.svg"
 STEPS, SEED = 500, 1
-BANDITS = {10: 400, 50: 200}
+BANDITS = {10: 1000, 50: 1000}
 """Arms: how many bandits."""
 TOLERANCE = 0.05
 SHOWN = np.unique(np.concatenate([np.arange(5), np.geomspace(5, STEPS, 40).round().astype(int) - 1]))
