@@ -12,8 +12,8 @@ from hwsim.api.settings import RUNS, Changes, sets_of
 from hwsim.progress import progress_bar
 from hwsim.records.store import RunFolder, TableName
 from hwsim.records.streams import streams_of
-from hwsim.report.metric_texts import known_metrics, value_text, what_is
-from hwsim.report.terminal import verdict
+from hwsim.report.metric_texts import value_text, what_is
+from hwsim.report.terminal import SECTIONS, verdict
 from hwsim.sweeps.tasks import Task, execute
 
 if TYPE_CHECKING:
@@ -135,7 +135,12 @@ class Result(RunTables[PandasFrame]):
 
     def _repr_html_(self) -> str:
         summary, manifest = self.summary, self.manifest
-        rows = [(what_is(name), value_text(name, summary[name])) for name in known_metrics() if name in summary]
+        rows = [
+            (f"{heading}: {what_is(name)}", value_text(name, summary[name]))
+            for heading, metrics in SECTIONS.items()
+            for name in metrics
+            if name in summary
+        ]
         title = f"{manifest['scenario_name']} under {summary['controller']}, seed {manifest['seed']}"
         return card(title, [self.verdict], table(["", "value"], rows), folder=self.folder)
 

@@ -15,7 +15,7 @@ from hwsim.api.settings import RUNS, Changes, sets_of
 from hwsim.progress import progress_bar
 from hwsim.report.metric_texts import value_text, what_is
 from hwsim.sweeps.results import SweepResult
-from hwsim.sweeps.table import column_of, shown
+from hwsim.sweeps.table import column_of, short_names, shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -125,7 +125,7 @@ class SweptRuns(SweepTables[PandasFrame]):
             )
             for each in self.outcome.front
         ]
-        headings = [*self.outcome.plan.sweep.parameters, *map(what_is, metrics)]
+        headings = [*short_names(tuple(self.outcome.plan.sweep.parameters)).values(), *map(what_is, metrics)]
         return card(self.outcome.plan.name, [self._told], table(headings, rows), folder=self.folder)
 
 

@@ -90,7 +90,7 @@ class Parameter(Section):
         value = low * (high / low) ** share if self.scale == "log" else low + share * (high - low)
         if is_whole:
             return round(value)
-        rounded = float(f"{value:.{DIGITS}g}")
+        rounded = min(max(float(f"{value:.{DIGITS}g}"), low), high)
         return f"{rounded!r} {unit}" if unit else rounded
 
 
@@ -166,7 +166,9 @@ class Sweep(Section):
         replications: Runs of each point, under the scenario's seed and those that follow it.
     """
 
-    parameters: Mapping[Text, Annotated[Parameter, BeforeValidator(_with_its_key)]] = {}
+    parameters: Mapping[
+        Text, Annotated[Parameter, BeforeValidator(_with_its_key, json_schema_input_type=Parameter | tuple[Any, ...])]
+    ] = {}
     method: Method = Grid()
     objectives: Mapping[Text, Direction] = {}
     replications: PositiveCount = 1

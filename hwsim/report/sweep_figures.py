@@ -17,7 +17,7 @@ from hwsim.config.sweep import Direction, Parameter, number_of
 from hwsim.report.metric_texts import format_of, what_is
 from hwsim.report.style import BLUE, FAINT, INK, VERMILION, WIDTH_INCHES, label_gap, save, spread, styled, titled_figure
 from hwsim.sweeps.results import JudgedPoint, SweepResult
-from hwsim.sweeps.table import shown
+from hwsim.sweeps.table import short_names, shown
 
 MOST_MEANS = 24
 """More distinct values than these have no mean each."""
@@ -72,6 +72,7 @@ def draw_pareto(result: SweepResult) -> Figure:
 def draw_effects(result: SweepResult) -> Figure:
     """Return a panel for every objective and parameter: each point, and the mean at each value."""
     parameters, objectives = result.plan.sweep.parameters, tuple(result.plan.objectives)
+    names = short_names(tuple(parameters))
     height = 1.3 + PANEL_INCHES * len(objectives)
     width = max(WIDTH_INCHES, 1.4 + 1.8 * len(parameters))
     figure = titled_figure(
@@ -91,7 +92,7 @@ def draw_effects(result: SweepResult) -> Figure:
             if not column:
                 axes.set_ylabel("\n".join(textwrap.wrap(what_is(metric), 24)))
             if row == len(objectives) - 1:
-                axes.set_xlabel("\n".join(textwrap.wrap(f"{path}{_unit(parameter)}", 30)))
+                axes.set_xlabel("\n".join(textwrap.wrap(f"{names[path]}{_unit(parameter)}", 30)))
     return figure
 
 
@@ -148,6 +149,8 @@ def _name(axes: Axes, points: Sequence[JudgedPoint], metric: str) -> None:
     """Write settings to the right of the axes, each at the height of its point if there is room, and a line to it."""
     step = max(1, -(-len(points) // LABELLED))
     named = sorted(points[::step], key=lambda each: each.objectives[metric] or 0)
+    settings = _short(", ".join(short_names(tuple(points[0].point.values)).values()), LONGEST_NAME)
+    axes.text(1.03, 1.02, settings, transform=axes.transAxes, fontsize=8, color=INK, fontweight="bold")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     wanted = [((each.objectives[metric] or 0) - low) / (high - low) for each in named]

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from hwsim.report.metric_texts import value_text, what_is
 from hwsim.sweeps.results import SweepResult
-from hwsim.sweeps.table import shown
+from hwsim.sweeps.table import short_names, shown
 
 MOST_ROWS = 20
 
@@ -26,8 +26,8 @@ def print_sweep(result: SweepResult, *, console: Console | None = None) -> None:
         f"[bold]{result.plan.name}[/bold]: of {len(result.points)} points, {len(front)} that no other beats{seeds}"
     )
     table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for path in result.plan.sweep.parameters:
-        table.add_column(path, overflow="fold")
+    for name in short_names(tuple(result.plan.sweep.parameters)).values():
+        table.add_column(name, overflow="fold")
     for metric, direction in objectives.items():
         table.add_column(f"{what_is(metric)}\n({direction}d)", justify="right")
     for each in front[:MOST_ROWS]:

@@ -71,6 +71,24 @@ def shown(value: Any) -> str:
     return json.dumps(value)
 
 
+def short_names(paths: Sequence[str]) -> dict[str, str]:
+    """Return for each path the end of it that tells it from the others; ``.value`` of a number is no part of that.
+
+    >>> list(short_names(["streams.0.deadline", "profile.leakage.power.value", "profile.idle.power.value"]).values())
+    ['deadline', 'leakage.power', 'idle.power']
+    """
+    parts = {path: path.removesuffix(".value").split(".") for path in paths}
+
+    def shortest(path: str) -> str:
+        own = parts[path]
+        for length in range(1, len(own)):
+            if all(other[-length:] != own[-length:] for name, other in parts.items() if name != path):
+                return ".".join(own[-length:])
+        return path
+
+    return {path: shortest(path) for path in paths}
+
+
 def _row(run: FinishedRun) -> tuple[dict[str, Any], dict[str, float | None]]:
     folder = RunFolder(run.folder)
     summary = folder.summary

@@ -99,7 +99,7 @@ def test_without_polars_it_is_named(result: hwsim.Result, monkeypatch: pytest.Mo
 def test_a_run_shows_itself(result: hwsim.Result) -> None:
     assert repr(result).startswith(f"Result({str(result.folder)!r}): bursty under hysteresis:")
     shown = cells(result)
-    assert "late or dropped" in shown
+    assert "Frames: late or dropped" in shown
     assert f"{result.summary['energy_joules']:,.2f} J" in shown
     assert result.verdict in result._repr_html_()
 

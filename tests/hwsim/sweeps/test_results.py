@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +12,7 @@ from hwsim.config.sweep import Direction
 from hwsim.sweeps.pace import Pace
 from hwsim.sweeps.points import Point
 from hwsim.sweeps.results import JudgedPoint, pareto_front
+from hwsim.sweeps.table import short_names, shown
 
 
 def judged(*values: float | None) -> JudgedPoint:
@@ -53,3 +57,28 @@ def test_the_rest_is_estimated_from_runs_that_were_made() -> None:
     now[0] = 120.0
     pace.count(is_new=True)
     assert pace.told == "5 of 10 runs, 10 min left"
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["duration"], ["duration"]),
+        (["streams.0.deadline", "streams.1.deadline", "queue.capacity"], ["0.deadline", "1.deadline", "capacity"]),
+        (["profile.leakage.power.value", "profile.idle.power.value"], ["leakage.power", "idle.power"]),
+        (["power.value", "profile.idle.power.value"], ["power.value", "idle.power"]),
+    ],
+)
+def test_a_field_is_called_by_what_tells_it_from_the_others(paths: list[str], names: list[str]) -> None:
+    assert list(short_names(paths).values()) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("5 ms", "5 ms"), (0.25, "0.25"), ([8, 2], "[8, 2]"), ({"name": "static"}, "static"),
+        ({"name": "static", "options": {"bits": 4}}, "static bits=4"),
+        ({"name": "a", "safe": {}}, '{"name": "a", "safe": {}}'),
+    ],
+)  # fmt: skip
+def test_a_value_is_shown_as_people_write_it(value: Any, text: str) -> None:
+    assert shown(value) == text
