@@ -50,9 +50,9 @@ def sweep(
     from hwsim.sweeps.reading import read_sweep
     from hwsim.sweeps.sweep import run_sweep
 
-    block = {"method": method, "objectives": objectives, "replications": replications}
+    block = {"parameters": parameters, "method": method, "objectives": objectives, "replications": replications}
     given = {f"sweep.{key}": value for key, value in block.items() if value is not None}
-    plan = read_sweep(str(scenario), sets=sets_of({**(changes or {}), **given}), vary=sets_of(parameters))
+    plan = read_sweep(str(scenario), sets=sets_of({**(changes or {}), **given}))
     place = RUNS / f"sweep-{plan.name}" if folder is None else Path(folder)
     with progress_bar(quiet=quiet) as progress:
         outcome = run_sweep(plan, build_executor(executor, jobs or usable_cores()), folder=place, progress=progress)

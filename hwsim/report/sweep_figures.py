@@ -19,8 +19,8 @@ from hwsim.report.style import BLUE, FAINT, INK, VERMILION, WIDTH_INCHES, label_
 from hwsim.sweeps.results import JudgedPoint, SweepResult
 from hwsim.sweeps.table import short_names, shown
 
-MOST_MEANS = 24
-"""More distinct values than these have no mean each."""
+MOST_MEANS = 8
+"""Of more distinct values, too few points share one for a mean."""
 LABELLED = 12
 """Points of the front that are named; the others are drawn."""
 PANEL_INCHES = 1.9
@@ -77,7 +77,7 @@ def draw_effects(result: SweepResult) -> Figure:
     width = max(WIDTH_INCHES, 1.4 + 1.8 * len(parameters))
     figure = titled_figure(
         f"{result.plan.name}: what each parameter does",
-        f"Each dot is one of {len(result.points)} points; lines join the means over all that have a value.",
+        f"Each dot is one of {len(result.points)} points; lines join the means at each value.",
         height_inches=height, width_inches=width,
     )  # fmt: skip
     grid = figure.add_gridspec(

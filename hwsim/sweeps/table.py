@@ -17,6 +17,8 @@ from hwsim.records.store import RunFolder
 from hwsim.sweeps.points import Point
 
 BESIDE_METRICS = ("run_id", "seed")
+OF_MANY = ("name", "kind", "options")
+"""Fields that tell nothing without the one that they are in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,7 +83,7 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
 
     def shortest(path: str) -> str:
         own = parts[path]
-        for length in range(1, len(own)):
+        for length in range(2 if own[-1] in OF_MANY else 1, len(own)):
             if all(other[-length:] != own[-length:] for name, other in parts.items() if name != path):
                 return ".".join(own[-length:])
         return path

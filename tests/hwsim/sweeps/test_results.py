@@ -63,6 +63,7 @@ def test_the_rest_is_estimated_from_runs_that_were_made() -> None:
     ("paths", "names"),
     [
         (["duration"], ["duration"]),
+        (["controller.name", "environment.ambient.kind"], ["controller.name", "ambient.kind"]),
         (["streams.0.deadline", "streams.1.deadline", "queue.capacity"], ["0.deadline", "1.deadline", "capacity"]),
         (["profile.leakage.power.value", "profile.idle.power.value"], ["leakage.power", "idle.power"]),
         (["power.value", "profile.idle.power.value"], ["power.value", "idle.power"]),
