@@ -17,6 +17,7 @@ from hwsim.commands.schema import schema
 from hwsim.commands.sweep import sweep
 from hwsim.commands.thermal import thermal
 from hwsim.commands.validate import validate
+from hwsim.commands.watch import watch
 from hwsim.errors import HwsimError
 
 app = CommandLine(
@@ -46,6 +47,7 @@ app.command()(cost)
 app.command()(thermal)
 app.command()(area)
 app.command()(schema)
+app.command()(watch)
 app.command()(report)
 app.command()(digest)
 

@@ -28,6 +28,7 @@ from hwsim.records.folder import (
     write_layer_totals,
     write_manifest,
 )
+from hwsim.records.live import LiveRecord
 from hwsim.records.recorder import RecordedLearner, RecordedStream, Recorder
 from hwsim.records.store import RunFolder
 from hwsim.records.streams import streams_of
@@ -66,8 +67,18 @@ def run(
         InvariantError: A law that must always hold was broken.
         ConfigurationError: ``folder`` holds something that is not a run.
     """
-    began = time.perf_counter()
     require_usable(folder)
+    told = {
+        "scenario": planned.scenario.name,
+        "controller": planned.controller,
+        "duration_seconds": planned.scenario.duration_picoseconds / 1e12,
+    }
+    with LiveRecord(folder, told, [stream.checkpoint.graph for stream in planned.streams]) as live:
+        return _run(planned, folder, live, figures=figures, progress=live.joined(progress))
+
+
+def _run(planned: Plan, folder: Path, live: LiveRecord, *, figures: bool, progress: Progress) -> dict[str, Any]:
+    began = time.perf_counter()
     executions = [_Execution.of(planned, stream, folder) for stream in planned.streams]
     clear(folder)
     recorder = Recorder(
@@ -78,7 +89,7 @@ def run(
     simulator = Simulator(
         simulation_setup(planned, *(each.available_inputs for each in executions)),
         # The recorder comes last, so that a frame on record has its outputs.
-        [*(each for at, execution in enumerate(executions) for each in execution.observers(at)), recorder],
+        [*(each for at, execution in enumerate(executions) for each in execution.observers(at)), live, recorder],
         [each.values for each in executions],
     )
     interrupted, failure = _simulate(simulator, executions, recorder, progress)

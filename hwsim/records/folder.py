@@ -16,6 +16,7 @@ from hwsim.config.scenario import resolved, spelled
 from hwsim.errors import ConfigurationError
 from hwsim.layer_statistics import LayerStatistics, LayerTotals
 from hwsim.plant.supply import BatteryPack
+from hwsim.records import live
 
 if TYPE_CHECKING:
     from hwsim.planning import Plan, PlannedLearning
@@ -27,7 +28,7 @@ FIRST_FILE = "layers.parquet"
 RECORD_FILES = (
     "summary.json", "manifest.json", "layers.csv", "graph.json", "profile.yaml", "scenario.yaml",
     "frames.parquet", "telemetry.parquet", "decisions.parquet", "observations.parquet",
-    "timeline.pftrace", "report.html", FIRST_FILE,
+    "timeline.pftrace", "report.html", live.FILE, FIRST_FILE,
 )  # fmt: skip
 
 
