@@ -7,7 +7,7 @@ from pydantic import Field
 
 from hwsim.controllers.actions import LadderOptions, build_ladder
 from hwsim.controllers.base import Decision, DeviceView, NetworkView, Observation, Wake
-from hwsim.controllers.deadlines import seconds_left
+from hwsim.controllers.deadlines import SLACK, in_time, seconds_left
 
 
 class DeadlineGreedyOptions(LadderOptions):
@@ -17,7 +17,7 @@ class DeadlineGreedyOptions(LadderOptions):
         slack: Frames are reckoned to take so many times what the cost table says.
     """
 
-    slack: float = Field(default=1.1, ge=1.0, allow_inf_nan=False)
+    slack: float = Field(default=SLACK, ge=1.0, allow_inf_nan=False)
 
 
 class DeadlineGreedy:
@@ -42,8 +42,8 @@ class DeadlineGreedy:
         left = seconds_left(observation)
         clock = self._ladder.clock(min(observation.frequency_hertz, observation.throttle_cap_hertz))
         seconds = self._options.slack * self._ladder.seconds[:, clock]
-        in_time = (np.outer(seconds, np.arange(1, len(left) + 1)) <= left).all(axis=1)
-        rung = int(in_time.argmax()) if in_time.any() else len(self._ladder) - 1
+        kept = in_time(seconds, left)
+        rung = int(kept.argmax()) if kept.any() else len(self._ladder) - 1
         if rung == state:
             return None, state
         tightest = float((left / np.arange(1, len(left) + 1)).min()) if len(left) else 0.0

@@ -7,13 +7,14 @@ per second times the cost table's energy of a frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import Field
 
-from hwsim.controllers.actions import PICOSECONDS_PER_SECOND, LadderOptions, build_ladder
+from hwsim.controllers.actions import PICOSECONDS_PER_SECOND, build_ladder
 from hwsim.controllers.base import Decision, DeviceView, NetworkView, Observation, Wake
+from hwsim.controllers.deadlines import HeedingOptions, heeded
 from hwsim.controllers.modes import cooling_modes, in_mode
 from hwsim.controllers.rate import UNSEEN, Rate
 from hwsim.errors import ConfigurationError
@@ -24,7 +25,7 @@ RATE_SECONDS = 2.0
 """Time constant of the average of frames per second."""
 
 
-class PowerAllocatorOptions(LadderOptions):
+class PowerAllocatorOptions(HeedingOptions):
     """Options of the rule.
 
     Attributes:
@@ -42,21 +43,22 @@ class PowerAllocatorOptions(LadderOptions):
 
 @dataclass(frozen=True, slots=True)
 class AllocatorState:
-    """The kernel's memory, the mode in use, and how often frames come."""
+    """The kernel's memory, the mode that heat asks for, how often frames come, and the mode in use."""
 
     law: PowerAllocatorState
     mode: int = 0
     rate: Rate = UNSEEN
+    used: int = 0
 
 
 class PowerAllocatorRule:
     """Spends a budget of power."""
 
-    wakes_on: frozenset[Wake] = frozenset({"tick"})
     needs_outputs = False
 
     def __init__(self, options: PowerAllocatorOptions) -> None:
         self._options = options
+        self.wakes_on: frozenset[Wake] = options.wakes_on
         self.tick_picoseconds = options.period_milliseconds * PICOSECONDS_PER_SECOND // 1000
 
     def init(self, device: DeviceView, network: NetworkView) -> tuple[Decision, AllocatorState]:
@@ -84,18 +86,26 @@ class PowerAllocatorRule:
     def decide(
         self, observation: Observation, state: AllocatorState, generator: np.random.Generator
     ) -> tuple[Decision | None, AllocatorState]:
-        """Take the first mode within the budget; hold while the sensor is silent."""
-        rate = state.rate.after(observation, time_constant_seconds=RATE_SECONDS)
+        """Take the first mode within the budget at each tick, and hold while the sensor is silent; heed deadlines."""
+        state = replace(state, rate=state.rate.after(observation, time_constant_seconds=RATE_SECONDS))
+        after, why = (state, "") if observation.wake == "frame" else self._allocated(observation, state)
+        ladder, options = self._ladder, self._options
+        used = heeded(options, observation, ladder, self._modes, wanted=after.mode, used=state.used)
+        after = replace(after, used=used)
+        if used == state.used:
+            return None, after
+        return in_mode(ladder, self._modes[used], why or "for deadlines and heat"), after
+
+    def _allocated(self, observation: Observation, state: AllocatorState) -> tuple[AllocatorState, str]:
         if observation.die_celsius is None:
-            return None, AllocatorState(state.law, state.mode, rate)
+            return state, ""
         reading = millicelsius(observation.die_celsius)
         if reading < self._law.switch_on_millicelsius:
             law, mode, why = self._law.init(), 0, f"die reads {observation.die_celsius:.1f} degC"
         else:
             law, budget = self._law.budget(reading, state.law)
-            mode, why = self._within(budget, rate.per_second or 0.0), f"budget of {budget} mW"
-        after = AllocatorState(law, mode, rate)
-        return (None if mode == state.mode else in_mode(self._ladder, self._modes[mode], why)), after
+            mode, why = self._within(budget, state.rate.per_second or 0.0), f"budget of {budget} mW"
+        return replace(state, law=law, mode=mode), why
 
     def _within(self, budget_milliwatts: int, frames_per_second: float) -> int:
         for at, (joules, most) in enumerate(zip(self._joules, self._rates, strict=True)):

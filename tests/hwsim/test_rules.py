@@ -20,6 +20,7 @@ from hwsim.controllers.base import (
     Observation,
     ProbeResult,
 )
+from hwsim.controllers.deadlines import SLACK
 from hwsim.controllers.modes import cooling_modes
 from hwsim.controllers.mpc import _Step
 from hwsim.controllers.rate import UNSEEN
@@ -135,6 +136,63 @@ def test_step_wise_is_the_kernels_law(readings: list[float]) -> None:
         driven.show(seen(step, celsius))
         rung, clock = modes[state.cooling_state]
         assert (driven.rung, driven.hertz) == (rung, DEVICE.frequencies_hertz[clock])
+
+
+@pytest.mark.parametrize("name", ["step_wise", "power_allocator"])
+def test_with_one_width_they_move_the_clock_alone(name: str) -> None:
+    driven = Driven(name, {"rungs": [8]})
+    clocks = set()
+    for step in range(1, 40):
+        driven.show(seen(step, TRIP - 10 + step if step < 20 else TRIP - step, finished=(finished(0, 0),) * 20))
+        assert driven.rung == 0
+        clocks.add(driven.hertz)
+    assert len(clocks) > 1
+    assert driven.hertz == DEVICE.frequencies_hertz[0]
+
+
+HEEDING = ("pid", "step_wise", "power_allocator")
+
+
+@pytest.mark.parametrize("name", HEEDING)
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.floats(TRIP - 30, TRIP + 15), min_size=1, max_size=8),
+    st.lists(st.floats(0.002, 0.2), min_size=1, max_size=5),
+)
+def test_where_deadlines_are_heeded_no_frame_is_late_that_need_not_be(
+    name: str, readings: list[float], lefts: list[float]
+) -> None:
+    driven = Driven(name, {"heeds_deadlines": True})
+    assert driven.rule.wakes_on == {"tick", "frame"}
+    busy = (finished(0, 0),) * 20
+    for step, celsius in enumerate(readings, start=1):
+        before = (driven.rung, driven.hertz)
+        driven.show(seen(step, celsius, finished=busy))
+        assert (driven.rung, driven.hertz) == before, "it changes before frames alone"
+    now = len(readings) * SECOND
+    left = np.sort(lefts)
+    driven.show(
+        seen(len(readings), None, wake="frame", queued_deadlines_picoseconds=tuple(now + np.int64(left * SECOND)))
+    )
+    seconds = SLACK * LADDER.seconds
+    clock = DEVICE.frequencies_hertz.index(driven.hertz)
+    waits = np.arange(1, len(left) + 1)
+    if np.all(seconds.min() * waits <= left):
+        assert np.all(seconds[driven.rung, clock] * waits <= left * (1 + 1e-9))
+    else:
+        assert seconds[driven.rung, clock] == seconds.min()
+
+
+@pytest.mark.parametrize("name", HEEDING)
+def test_heat_decides_again_when_there_is_time(name: str) -> None:
+    heeding, plain = Driven(name, {"heeds_deadlines": True}), Driven(name)
+    busy = (finished(0, 0),) * 20
+    for step in range(1, 12):
+        for driven in (heeding, plain):
+            driven.show(seen(step, TRIP + 4, finished=busy))
+        due = round((step + 100.0) * SECOND)
+        heeding.show(seen(step, TRIP + 4, wake="frame", frame=step, frame_deadline_picoseconds=due))
+        assert (heeding.rung, heeding.hertz) == (plain.rung, plain.hertz)
 
 
 def test_power_allocator_spends_less_the_hotter_it_is_and_all_when_cool() -> None:
