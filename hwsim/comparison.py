@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hwsim.errors import RecordsError
 from hwsim.metrics import Answers, answers
+from hwsim.pareto import OBJECTIVES, contributions, front, hypervolumes
 from hwsim.records.store import RunFolder
 from hwsim.records.streams import streams_of
 
@@ -49,6 +50,23 @@ NO_VALUE = Interval(mean=None, low=None, high=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pareto:
+    """What controllers trade in energy, accuracy and deadlines (``hwsim.pareto``).
+
+    Attributes:
+        reference: Metric -> the value that counts for nothing; accuracy only where there are outputs.
+        front: Controllers whose means no other controller's beat in all three.
+        hypervolume: Share of what lies between the reference and perfection that the controllers cover together.
+        contributions: Controller -> what it adds to what the others cover.
+    """
+
+    reference: Mapping[str, float]
+    front: tuple[str, ...]
+    hypervolume: Interval
+    contributions: Mapping[str, Interval]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """What ``comparison.json`` holds.
 
@@ -58,6 +76,8 @@ class Comparison:
         controllers: Controller -> metric -> interval.
         baseline: Controller that the others are compared with, seed by seed and input by input.
         differences: Controller -> metric -> interval of what it has more than the baseline; of all but that.
+        pareto: What they trade; none where no controller completed anything.
+        runs: Controller -> its runs' folders within that of the comparison, where there is one.
     """
 
     scenario: str
@@ -65,12 +85,15 @@ class Comparison:
     controllers: Mapping[str, Mapping[str, Interval]]
     baseline: str | None = None
     differences: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    pareto: Pareto | None = None
+    runs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the text of ``comparison.json``."""
         content = asdict(self)
         if self.baseline is None:
             del content["baseline"], content["differences"]
+        content = {key: value for key, value in content.items() if value or key not in ("pareto", "runs")}
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
@@ -113,6 +136,7 @@ def compare(runs: Mapping[str, Sequence[RunFolder]], *, scenario: str, baseline:
             for label, of_one in samples.items()
             if baseline is not None and label != baseline
         },
+        pareto=_pareto(samples),
     )
 
 
@@ -140,6 +164,41 @@ Samples = Mapping[str, _Sample | None]
 
 def _intervals(samples: Samples) -> dict[str, Interval]:
     return {metric: NO_VALUE if one is None else _interval(one) for metric, one in samples.items()}
+
+
+def _pareto(samples: Mapping[str, Samples]) -> Pareto | None:
+    """Return what those controllers trade that completed something in every replication."""
+    points: dict[str, tuple[_Sample, _Sample | None, _Sample]] = {}
+    for label, of_one in samples.items():
+        energy, right, missed = (of_one.get(metric) for metric in OBJECTIVES)
+        if energy is not None and missed is not None:
+            points[label] = energy, right, missed
+    if not points:
+        return None
+    with_outputs = all(right is not None for _, right, _ in points.values())
+    dearest = max(energy.mean for energy, _, _ in points.values())
+
+    def losses(of: Callable[[_Sample], Any]) -> NDArray[np.float64]:
+        """Return [points, 3, ...]."""
+        return np.array([
+            (of(energy) / dearest, 1 - of(right) if with_outputs and right else 0 * of(missed), of(missed))
+            for energy, right, missed in points.values()
+        ])  # fmt: skip
+
+    means = losses(lambda sample: sample.mean)
+    resampled = np.moveaxis(losses(lambda sample: np.nan_to_num(sample.resampled, nan=sample.mean)), -1, 0)
+    whole = _Sample(mean=float(hypervolumes(means[None])[0]), resampled=hypervolumes(resampled))
+    added, added_resampled = contributions(means[None])[0], contributions(resampled)
+    reference = dict(zip(OBJECTIVES, (dearest, 0.0, 1.0), strict=True))
+    return Pareto(
+        reference={metric: value for metric, value in reference.items() if with_outputs or metric != "accuracy"},
+        front=tuple(label for label, is_on in zip(points, front(means), strict=True) if is_on),
+        hypervolume=_interval(whole),
+        contributions={
+            label: _interval(_Sample(mean=float(added[at]), resampled=added_resampled[:, at]))
+            for at, label in enumerate(points)
+        },
+    )
 
 
 def _less(samples: Samples, baseline: Samples) -> dict[str, _Sample | None]:

@@ -184,9 +184,10 @@ def _stream_worths(
     tables = [_Rungs(loaded_network(checkpoint, name), ladder) for name in names]
     data = np.array([names.index(row["data"]) for row in rows])
     price = energy_weight / float(ladder.joules[0])
-    accuracies = np.array(
-        [tables[which].accuracies(row["input_indices"]) for which, row in zip(data, rows, strict=True)]
-    )
+    accuracies = np.empty((len(rows), len(ladder)))
+    for at_data, table in enumerate(tables):
+        own = data == at_data
+        accuracies[own] = table.accuracies([rows[row]["input_indices"] for row in np.flatnonzero(own)])
     for table in tables:
         table.keep()
     layers = stream.table("layers", ["purpose", "energy_joules"])
@@ -223,10 +224,15 @@ class _Rungs:
         self._answers = Answers(loaded, PredictionCache(loaded))
         self._widths = [tuple(tuple(each) for each in assignment.values()) for assignment in ladder.assignments]
 
-    def accuracies(self, inputs: list[int]) -> FloatArray:
-        """Return [K] the share of right answers on these inputs."""
-        labels = self._labels[inputs]
-        return np.array([(self._answers.of(widths, inputs) == labels).mean() for widths in self._widths])  # type: ignore[arg-type]
+    def accuracies(self, frames: list[list[int]]) -> FloatArray:
+        """Return [frames, K] the share of right answers on the inputs of each frame, which has one at least."""
+        inputs = np.concatenate(frames)
+        known, place = np.unique(inputs, return_inverse=True)
+        labels = self._labels[known]
+        right = np.stack([self._answers.of(widths, known) == labels for widths in self._widths])  # type: ignore[arg-type]
+        counts = np.array([len(each) for each in frames])
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        return np.asarray(np.add.reduceat(right[:, place].astype(np.float64), starts, axis=1).T / counts[:, None])
 
     def keep(self) -> None:
         """Write to disk what was computed."""

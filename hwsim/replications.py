@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bitmixer.errors import did_you_mean
 from hwsim.comparison import Comparison
-from hwsim.errors import ConfigurationError
+from hwsim.errors import ConfigurationError, RecordsError
 from hwsim.sweeps.executors import build_executor
 from hwsim.sweeps.pace import Pace
 from hwsim.sweeps.tasks import Progress, Task, carry_out, execute
+
+COMPARISON = "comparison.json"
 
 
 def compare_controllers(
@@ -28,9 +32,6 @@ def compare_controllers(
         ConfigurationError: No controller, one twice, or a part of the scenario is invalid.
     """
     from hwsim import pipeline
-    from hwsim.comparison import compare
-    from hwsim.records.store import RunFolder
-    from hwsim.report.comparison_figures import write_comparison_figures
 
     if not controllers or len(set(controllers)) < len(controllers):
         raise ConfigurationError(f"controllers {', '.join(controllers) or 'none'}: give each once, one at least")
@@ -49,12 +50,55 @@ def compare_controllers(
     with build_executor("processes", jobs) as executor:
         for _ in carry_out(execute, tasks, executor, Pace(len(tasks)), progress):
             pass
-    runs = {name: [RunFolder(folders[name, seed]) for seed in seeds] for name in controllers}
-    comparison = compare(runs, scenario=next(iter(plans.values())).scenario.name, baseline=baseline)
-    (folder / "comparison.json").write_text(comparison.to_json(), encoding="utf-8")
+    named = {name: [folders[name, seed].name for seed in seeds] for name in controllers}
+    return write_comparison(folder, named, scenario=next(iter(plans.values())).scenario.name, baseline=baseline)
+
+
+def write_comparison(
+    folder: Path, runs: Mapping[str, Sequence[str]], *, scenario: str, baseline: str | None = None
+) -> Comparison:
+    """Write tables, figures and the page of runs that are there, and return the comparison.
+
+    Args:
+        folder: Where the runs' folders are, and the results go.
+        runs: Controller -> names of its runs' folders.
+        scenario: Name of the scenario.
+        baseline: Controller that the others are compared with.
+
+    Raises:
+        RecordsError: A run is missing or damaged, or controllers ran with different seeds.
+    """
+    from hwsim.comparison import compare
+    from hwsim.records.store import RunFolder
+    from hwsim.report.comparison_figures import write_comparison_figures
+    from hwsim.report.learning_figures import learning_of
+    from hwsim.report.page import write_comparison_page
+
+    found = {label: [RunFolder(folder / name) for name in names] for label, names in runs.items()}
+    comparison = replace(compare(found, scenario=scenario, baseline=baseline), runs=runs)
+    (folder / COMPARISON).write_text(comparison.to_json(), encoding="utf-8")
     (folder / "comparison.csv").write_text(comparison.to_csv(), encoding="utf-8")
-    write_comparison_figures(comparison, runs, folder / "figures")
+    known = {label: learned for label, of_one in found.items() if (learned := learning_of(of_one[0])) is not None}
+    write_comparison_figures(comparison, found, folder / "figures", known)
+    write_comparison_page(comparison, found, folder, known)
     return comparison
+
+
+def rewrite_comparison(folder: Path) -> Comparison:
+    """Write a comparison's tables, figures and page anew from its runs.
+
+    Raises:
+        RecordsError: ``comparison.json`` is damaged or of another version, or a run is missing or damaged.
+    """
+    path = folder / COMPARISON
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        runs, scenario = told["runs"], told["scenario"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RecordsError(
+            f"{path}: damaged, or another version of hwsim wrote it: run 'python -m hwsim compare' again into {folder}"
+        ) from None
+    return write_comparison(folder, runs, scenario=scenario, baseline=told.get("baseline"))
 
 
 def default_controllers(scenario: str, sets: Sequence[str] = ()) -> list[str]:

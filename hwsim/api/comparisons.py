@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    scenario: str | Path, controllers: Sequence[str] | None = None, *, replications: int = 5,
+    scenario: str | Path, controllers: Sequence[str] | None = None, *, replications: int = 20,
     baseline: str | None = None, changes: Changes | None = None, jobs: int = 1, folder: str | Path | None = None,
     quiet: bool = False,
 ) -> ComparedRuns:  # fmt: skip

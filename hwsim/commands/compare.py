@@ -31,7 +31,7 @@ def compare(
             help="Give differences from this one of the controllers, with 95 % intervals.",
         ),
     ] = None,
-    replications: Annotated[int, typer.Option(min=1, help="Seeds per controller.")] = 5,
+    replications: Annotated[int, typer.Option(min=1, help="Seeds per controller.")] = 20,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the runs [runs/compare-SCENARIO].")] = None,
     sets: Sets = None,
@@ -41,7 +41,7 @@ def compare(
 ) -> None:
     """Run a scenario under several controllers and seeds.
 
-    Puts them side by side, with 95 % intervals; the folder has a run folder each, comparison.json and figures.
+    Puts them side by side, with 95 % intervals, in comparison.html, comparison.json and figures; each run has a folder.
 
     Examples:
         hwsim compare thermal_throttle

@@ -13,7 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from hwsim.comparison import Comparison, Interval
 from hwsim.records.store import RunFolder
+from hwsim.report.learning_figures import Learning, draw_learning
 from hwsim.report.panels import draw_bits, draw_clock, draw_misses, draw_temperature
+from hwsim.report.small_multiples import draw_small_multiples
 from hwsim.report.style import (
     GREEN,
     SERIES,
@@ -50,14 +52,15 @@ class _Point:
 
 
 def write_comparison_figures(
-    comparison: Comparison, runs: Mapping[str, Sequence[RunFolder]], folder: Path
+    comparison: Comparison, runs: Mapping[str, Sequence[RunFolder]], folder: Path, learning: Mapping[str, Learning]
 ) -> list[Path]:
-    """Write ``tradeoff.svg`` and ``timeseries.svg`` into ``folder``.
+    """Write ``tradeoff.svg``, ``timeseries.svg``, ``multiples.svg`` and, where it is known, ``regret.svg``.
 
     Args:
         comparison: The statistics.
         runs: Label of the controller -> its replications; the first one is drawn over time.
         folder: Where to write.
+        learning: Label of the controller -> what its first run lost over time, where that is known.
 
     Returns:
         The paths written.
@@ -65,14 +68,15 @@ def write_comparison_figures(
     Raises:
         RecordsError: A file of a run is missing or damaged.
     """
+    first = {label: folders[0] for label, folders in runs.items()}
     with styled():
-        return [
-            save(draw_tradeoff(comparison), folder / "tradeoff.svg"),
-            save(
-                draw_timeseries({label: folders[0] for label, folders in runs.items()}),
-                folder / "timeseries.svg",
-            ),
-        ]
+        figures = {
+            "tradeoff.svg": draw_tradeoff(comparison),
+            "timeseries.svg": draw_timeseries(first),
+            "multiples.svg": draw_small_multiples(first),
+            **({"regret.svg": draw_learning(learning)} if learning else {}),
+        }
+        return [save(figure, folder / name) for name, figure in figures.items()]
 
 
 def draw_tradeoff(comparison: Comparison) -> Figure:

@@ -139,6 +139,7 @@ def print_comparison(comparison: Comparison, *, console: Console | None = None) 
         cells = [_with_interval(metrics[metric], written) for metric, (_, written) in COMPARED.items()]
         table.add_row(controller, *cells)
     console.print(table)
+    console.print(comparison_verdict(comparison), soft_wrap=True)
 
 
 def print_provenance(numbers: Sequence[Provenance], *, console: Console | None = None) -> None:
@@ -180,6 +181,25 @@ def verdict(summary: Mapping[str, Any]) -> str:
     return f"{told} It was above its rating for {above:.1f} s: a real device may not survive that." if above else told
 
 
+def comparison_verdict(comparison: Comparison) -> str:
+    """Return a few sentences that say what a comparison came to."""
+    named = comparison.controllers
+    rates = {label: each["correct_on_time_rate"].mean for label, each in named.items()}
+    with_outputs = all(rate is not None for rate in rates.values())
+    on_time = {label: 1 - (each["deadline_miss_rate"].mean or 0.0) for label, each in named.items()}
+    known = {label: rate for label, rate in (rates if with_outputs else on_time).items() if rate is not None}
+    best = max(known, key=known.__getitem__)
+    energy = named[best]["energy_per_input_joules"].mean
+    cost = "" if energy is None else f", at {energy * 1e3:.2f} mJ per input"
+    what = "of the inputs are answered right and on time" if with_outputs else "of the frames are on time"
+    told = f"{best} does best: {_percent(known[best])} {what}{cost}."
+    if comparison.pareto is not None:
+        front = comparison.pareto.front
+        losses = "energy, accuracy and deadlines" if with_outputs else "energy and deadlines"
+        told += f" {', '.join(front)} {'are' if len(front) > 1 else 'is'} beaten by no other in {losses} at once."
+    return told
+
+
 def written_value(value: float | None, written: Format) -> str:
     """Return a metric as people read it; a dash where the run has none."""
     return NO_VALUE if value is None else written(value)
@@ -187,10 +207,15 @@ def written_value(value: float | None, written: Format) -> str:
 
 def _with_interval(interval: Interval, written: Format) -> str:
     """Return the mean, and below it the interval where it has a width that shows."""
+    return "\n".join(filter(None, short_interval(interval, written)))
+
+
+def short_interval(interval: Interval, written: Format) -> tuple[str, str]:
+    """Return the mean, and the interval where it has a width that shows."""
     if interval.mean is None or interval.low is None or interval.high is None:
-        return NO_VALUE
+        return NO_VALUE, ""
     mean, low, high = (written(value) for value in (interval.mean, interval.low, interval.high))
-    return mean if low == high else f"{mean}\n{low}-{high}"
+    return mean, "" if low == high else f"{low}-{high}"
 
 
 def print_controllers(known: Mapping[str, Mapping[str, Any]]) -> None:

@@ -192,3 +192,19 @@ def test_differences_pair_inputs_too() -> None:
     assert difference.high is not None
     assert difference.low is not None
     assert -0.1 < difference.low < difference.high <= 0
+
+
+def test_what_controllers_trade_is_held_against_a_stated_reference() -> None:
+    def run(joules: float, missed: float, *right: bool) -> Run:
+        return Run(on_time(*right), others={"energy_per_input_joules": joules, "deadline_miss_rate": missed})
+
+    cheap, dear, worse = run(1.0, 0.0, True, False), run(2.0, 0.0, True, True), run(2.0, 0.5, True, False)
+    found = compare({"cheap": [cheap], "dear": [dear], "worse": [worse]}, scenario="hot").pareto
+    assert found is not None
+    assert found.reference == {"energy_per_input_joules": 2.0, "accuracy": 0.0, "deadline_miss_rate": 1.0}
+    assert found.front == ("cheap", "dear")
+    assert found.hypervolume.mean == pytest.approx(0.5 * 0.5)  # half the energy saved, half of the answers right
+    assert found.contributions["worse"].mean == 0
+    assert found.contributions["cheap"].mean == pytest.approx(0.25)
+    assert found.hypervolume.low is not None
+    assert found.hypervolume.low <= found.hypervolume.mean

@@ -210,8 +210,8 @@ def test_time_series_share_their_axes(run: RunFolder, tmp_path: Path) -> None:
     assert {"hysteresis", "static"} <= texts(figure)
     assert {axes.get_xlim() for axes in figure.axes} == {(0.0, 20.0)}
     assert figure.axes[0].get_ylim() == figure.axes[4].get_ylim()
-    paths = write_comparison_figures(compare({"one": [run]}, scenario="hot"), {"one": [run]}, tmp_path)
-    assert [path.name for path in paths] == ["tradeoff.svg", "timeseries.svg"]
+    paths = write_comparison_figures(compare({"one": [run]}, scenario="hot"), {"one": [run]}, tmp_path, {})
+    assert [path.name for path in paths] == ["tradeoff.svg", "timeseries.svg", "multiples.svg"]
 
 
 @given(st.lists(st.floats(-1, 2), max_size=12), st.floats(0, 0.3))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hwsim.metrics import PICOSECONDS_PER_SECOND
 from hwsim.realised_bits import dominant_widths, realised_weight_bits
 from hwsim.records.store import NetworkTables, RunFolder, numbers
-from hwsim.records.streams import StreamTables
+from hwsim.records.streams import StreamTables, streams_of
 from hwsim.report.timeline.stream_tracks import waiting_frames
 
 POINTS = 700
@@ -56,6 +56,25 @@ def panels(run: RunFolder, streams: Sequence[StreamTables]) -> list[dict[str, An
         bits = _line("each frame", *realised_weight_bits(stream, stream.graph))
         shown += [panel(f"Weight bits{of}", "bit", [bits]), *_of_frames(stream, of, int(time[-1]))]
     return shown
+
+
+def brief_panels(label: str, run: RunFolder) -> list[dict[str, Any]]:
+    """Return two panels of a run that stands beside others: temperature of the die with the trips, bits of frames."""
+    limits = run.manifest["limits"]
+    node = f"{limits['sensor_node']}_celsius"
+    telemetry = run.table("telemetry", ["time_picoseconds", node])
+    die = _line("die", numbers(telemetry.column("time_picoseconds")), numbers(telemetry.column(node)))
+    bits = [_line(each.name, *realised_weight_bits(each, each.graph)) for each in streams_of(run)]
+    trips = [{"name": "trip", "value": trip["temperature_celsius"]} for trip in limits.get("trips", ())]
+    return [
+        {"title": f"{label}: temperature", "unit": "°C", "lines": [die], "marks": trips},
+        {"title": f"{label}: weight bits", "unit": "bit", "lines": bits, "marks": []},
+    ]
+
+
+def sampled_line(name: str, seconds: NDArray[np.float64], values: NDArray[np.float64]) -> dict[str, Any]:
+    """Return a line from few points."""
+    return _line(name, (seconds * PICOSECONDS_PER_SECOND).astype(np.int64), values)
 
 
 def bit_map(stream: NetworkTables) -> dict[str, Any]:

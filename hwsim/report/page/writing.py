@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from hwsim.config.array_profile import load_any_profile
 from hwsim.config.provenance import provenance
@@ -16,6 +11,7 @@ from hwsim.metrics import PICOSECONDS_PER_SECOND
 from hwsim.records.store import RunFolder
 from hwsim.records.streams import StreamTables, streams_of
 from hwsim.report.page.findings import assignments, energy_parts, latencies, layer_rows, misses
+from hwsim.report.page.template import embedded, rendered
 from hwsim.report.page.time_series import bit_map, panels
 from hwsim.report.terminal import SECTIONS, verdict, written_value
 
@@ -32,12 +28,8 @@ def write_page(run: RunFolder) -> Path:
         RecordsError: A file of the run is missing or damaged.
         DocumentError: The copy of its profile is.
     """
-    here = files("hwsim.report.page")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((here / "page.html.jinja").read_text(encoding="utf-8"))
-    style, script = (Markup((here / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     path = run.path / FILE
-    path.write_text(template.render(style=style, script=script, **_content(run)), encoding="utf-8")
+    path.write_text(rendered("page", _content(run)), encoding="utf-8")
     return path
 
 
@@ -62,7 +54,7 @@ def _content(run: RunFolder) -> dict[str, Any]:
         "energy": energy_parts(run),
         "assignments": {stream.name: assignments(stream) for stream in streams},
         "numbers": provenance(load_any_profile(str(run.path / "profile.yaml"))),
-        "drawn": Markup(json.dumps(drawn, separators=(",", ":")).replace("</", "<\\/")),
+        "drawn": embedded(drawn),
     }
 
 
