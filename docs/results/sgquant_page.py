@@ -92,11 +92,15 @@ def _float_part(found: dict[str, Any]) -> str:
             lines.append(f"| {name}, {data} | {len(accuracies)} | {NOT_RUN} | {source} | {NOT_RUN} |")
             continue
         mean, spread = statistics.mean(accuracies), statistics.stdev(accuracies)
-        held = "" if published is None else f"{'yes' if mean > published - 0.01 else 'no'}: {points(mean - published)}"
+        held = "" if published is None else _within_a_point(mean - published)
         lines.append(
             f"| {name}, {data} | {len(accuracies)} | {100 * mean:.2f} ({100 * spread:.2f}) | {source} | {held} |"
         )
     return "\n".join([*lines, "", _schedules(found)])
+
+
+def _within_a_point(difference: float) -> str:
+    return f"{'yes' if abs(difference) <= 0.01 else 'above' if difference > 0 else 'no'}: {points(difference)}"
 
 
 def float_accuracies(found: dict[str, Any], name: str, data: str) -> list[float]:
