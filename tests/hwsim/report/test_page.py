@@ -137,3 +137,23 @@ def test_a_browser_draws_reads_and_zooms_it(page: str, run: RunFolder, browser: 
     browser.find_element("id", "theme").click()
     assert browser.execute_script(colour) != light
     assert browser.get_log("browser") == []
+
+
+def test_everything_fits_on_printed_paper(page: str, run: RunFolder, browser: Any) -> None:
+    paper = {"width": 703, "height": 1032, "deviceScaleFactor": 1, "mobile": False}  # A4 less 12 mm, at 96 to the inch
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.get((run.path / "report.html").as_uri())
+    edges = browser.execute_script(
+        "return [...document.querySelectorAll('table, pre, svg, p')].map(each => each.getBoundingClientRect().right)"
+    )
+    assert len(edges) > 10
+    assert max(edges) <= 703
+    hidden = browser.execute_script(
+        "return [...document.querySelectorAll('button, nav')].map(each => each.offsetHeight)"
+    )
+    assert set(hidden) == {0}
+    texts = browser.execute_script(
+        "return [...document.querySelectorAll('td')].map(each => getComputedStyle(each).color)"
+    )
+    assert set(texts) == {"rgb(0, 0, 0)"}

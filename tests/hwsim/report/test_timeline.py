@@ -216,3 +216,13 @@ def test_padded_numbers_are_read_as_they_were(values: list[int]) -> None:
     events = schema.Trace.FromString(rows.tobytes()).packet
     assert [packet.track_event.counter_value for packet in events] == values
     assert len({len(row) for row in rows}) == 1
+
+
+def test_dram_traffic_is_that_of_each_layer(run: RunFolder, tracks: dict[str, list[Event]]) -> None:
+    layers = run.table("layers")
+    start, finish, bits = (
+        numbers(layers.column(name)) for name in ("start_picoseconds", "finish_picoseconds", "dram_bits")
+    )
+    assert [event.nanoseconds for event in tracks["DRAM traffic"]] == (start // 1000).tolist()
+    gigabits_per_second = [event.value for event in tracks["DRAM traffic"]]
+    assert gigabits_per_second == pytest.approx((bits / (finish - start) * 1e3).tolist(), rel=1e-12)
