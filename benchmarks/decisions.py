@@ -4,8 +4,8 @@
 
 Every controller decides on the same observations (``hwsim.testing``), of the device and network of thermal_throttle, on
 one thread, from the start and in the same order several times. A decision's time is the least of the thread's own time
-over these, so that what else the computer does counts little. Printed are the median and the ninth decile over decisions,
-in microseconds, and the share of the budget that the ninth decile takes.
+over these, so that what else the computer does counts little. Printed are the median and the ninth decile over
+decisions, in microseconds, and the share of the budget that the ninth decile takes.
 """
 
 from __future__ import annotations
