@@ -2,6 +2,7 @@
 
 Usage (runs that are there are not repeated; about a minute of CPU for 20 runs, the first ones more):
     python docs/results/controllers.py measure [--runs DIR] [--arms a;b] [--seeds 1-30]   # run by run
+    python docs/results/controllers.py scenarios [--runs DIR] [--scenarios a;b] [--arms a;b] [--seeds 1-3]
     python docs/results/controllers.py page [--runs DIR]                                # controllers.json, .md and the figure
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 import controllers_page
 import controllers_regret
-import controllers_thermal
+import controllers_scenarios
 
 HERE = Path(__file__).parent
 TWIN = HERE / "controllers.json"
@@ -24,19 +25,21 @@ TWIN = HERE / "controllers.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("measure", "thermal", "page"))
+    parser.add_argument("what", choices=("measure", "scenarios", "page"))
     parser.add_argument("--runs", type=Path, default=Path("runs/controllers"))
-    parser.add_argument("--arms", default=";".join(controllers_regret.ARMS))
+    parser.add_argument("--scenarios", default=";".join(controllers_scenarios.SCENARIOS))
+    parser.add_argument("--arms", help="of measure or scenarios [all]")
     parser.add_argument("--seeds", default="1-30")
     asked = parser.parse_args()
     first, _, last = asked.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
+    arms = asked.arms.split(";") if asked.arms else []
     asked.runs.mkdir(parents=True, exist_ok=True)
     match asked.what:
         case "measure":
-            controllers_regret.measure(asked.runs, asked.arms.split(";"), seeds)
-        case "thermal":
-            controllers_thermal.measure(asked.runs / "thermal", asked.arms.split(";"), seeds)
+            controllers_regret.measure(asked.runs, arms or list(controllers_regret.ARMS), seeds)
+        case "scenarios":
+            controllers_scenarios.measure(asked.runs / "scenarios", asked.scenarios.split(";"), arms, seeds)
         case "page":
             if any(asked.runs.glob("*.json")):
                 TWIN.write_text(json.dumps(_found(asked.runs), indent=1) + "\n", encoding="utf-8")
@@ -57,7 +60,7 @@ def _found(runs: Path) -> dict[str, Any]:
             "arms": controllers_regret.summarised(collected, controllers_page.BASELINE),
             "not_run": [arm for arm, own in collected.items() if not own],
         },
-        "thermal_throttle": controllers_thermal.collected(runs / "thermal"),
+        "scenarios": controllers_scenarios.collected(runs / "scenarios"),
     }
 
 

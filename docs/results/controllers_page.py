@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import controllers_scenarios_page
 import numpy as np
 
 WEATHERS = ("clear", "fog", "noise")
@@ -20,36 +21,19 @@ SHOWN = (
     ("mean_weight_bits", "mean bits", 1, "{:.2f}"),
     ("probes", "probes", 1, "{:.0f}"),
 )
-THERMAL = (
-    ("deadline_miss_rate", "missed (%)", 100, 2),
-    ("accuracy", "right, of completed (%)", 100, 2),
-    ("correct_on_time_rate", "right and on time (%)", 100, 2),
-    ("energy_per_input_joules", "mJ per input", 1000, 2),
-    ("peak_die_temperature_celsius", "hottest (degC)", 1, 1),
-    ("throttled_seconds", "throttled (s)", 1, 0),
-    ("mean_weight_bits", "mean bits", 1, 2),
-)
 
 
 def written(found: dict[str, Any]) -> str:
     """Return the page."""
-    drifting, thermal = found["drifting_light"], found["thermal_throttle"]
+    drifting = found["drifting_light"]
     parts = [
         _head(found),
         _drifting(drifting),
         _verdict(drifting["arms"]),
         _phases(drifting["arms"]),
-        _thermal(thermal),
-        _targets(thermal["arms"]),
-        OPEN,
+        controllers_scenarios_page.written(found["scenarios"]),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-OPEN = """## Not run
-
-The other scenarios, with all rules; clock-only throttling at 8 bits and the best searched mixed assignment beside the rules; a device
-that is off from its profile. What frames gain by switching in mid-frame is in [thermal_throttle.md](thermal_throttle.md) for `hysteresis`."""
 
 
 def _head(found: dict[str, Any]) -> str:
@@ -145,72 +129,6 @@ holds, and a rung that seems to be known is seldom looked at. `linucb_probe` can
 has forgotten why it went there; `ids` looks at few bits from 8 bits, too. Both count answers that differ from those at 8 bits as wrong,
 though in noise many of these are wrong at 8 bits as well: there both pay for bits that earn nothing. Labels that come late would tell, and
 are not built."""
-
-
-def _thermal(found: dict[str, Any]) -> str:
-    rows = "\n".join(
-        f"| `{arm}` | "
-        + " | ".join(f"{scale * figures[name]:.{digits}f}" for name, _, scale, digits in THERMAL)
-        + f" | {len(figures['seeds'])} |"
-        for arm, figures in found["arms"].items()
-    )
-    table = f"""| | {" | ".join(title for _, title, _, _ in THERMAL)} | seeds |
-|---|{"--:|" * (len(THERMAL) + 1)}
-{rows}
-
-"""
-    return f"""## Heat: `thermal_throttle`
-
-{table if rows else ""}`{found["command"]}`
-
-Not run: {", ".join(f"`{arm}`" for arm in found["not_run"]) or "none"}. Uniform widths and `hysteresis` over five seeds, with intervals, and over
-the range of what is assumed of the device: [thermal_throttle.md](thermal_throttle.md)."""
-
-
-def _targets(arms: dict[str, Any]) -> str:
-    """Say of each target whether it is held; a difference is one where its interval over paired seeds leaves zero out."""
-    statics = {arm: each for arm, each in arms.items() if arm.startswith("static")}
-    adaptive = {arm: each for arm, each in arms.items() if arm not in statics}
-    if "static" not in statics or not adaptive:
-        return "**Targets** of this scenario: not run."
-    name, best = max(adaptive.items(), key=lambda item: item[1]["correct_on_time_rate"])
-    eight, few = statics["static"], {arm: each for arm, each in statics.items() if arm != "static"}
-    fewer = eight["deadline_miss_rate"] >= 10 * best["deadline_miss_rate"]
-    lost = 100 * (eight["accuracy"] - best["accuracy"])
-    lines = [
-        (
-            f"- At least ten times fewer missed deadlines than static 8 bits at a loss of one point of accuracy or less: "
-            f"**{_held(fewer and lost <= 1.0)}** by `{name}`, the rule with most right and on time "
-            f"({100 * eight['deadline_miss_rate']:.1f} % against {100 * best['deadline_miss_rate']:.2f} %; {lost:+.2f} points lost)."
-        )
-    ]
-    if few:
-        rival_name, rival = max(few.items(), key=lambda item: item[1]["accuracy"])
-        gains = _paired(best, rival, "accuracy")
-        verdict = "not decided" if len(gains) < 3 or min(gains) <= 0 <= max(gains) else _held(min(gains) > 0)
-        told = f"{100 * sum(gains) / len(gains):+.2f} points against `{rival_name}`, from {100 * min(gains):+.2f} to {100 * max(gains):+.2f}"
-        dearer = 100 * (best["energy_per_input_joules"] / rival["energy_per_input_joules"] - 1)
-        lines += [
-            (
-                f"- At equal misses it is more accurate than the best uniform width: **{verdict}** ({told} over {len(gains)} seeds, paired; "
-                f"at {dearer:+.0f} % energy)."
-            ),
-            (
-                "- No static assignment, uniform or searched, is at least as good as it in misses, energy and accuracy: "
-                f"**{verdict}** for uniform widths, which take less energy, by the same difference; searched mixed ones: not run."
-            ),
-        ]
-    return "\n".join(["**Targets**, on these runs:\n", *lines])
-
-
-def _paired(one: dict[str, Any], other: dict[str, Any], name: str) -> list[float]:
-    """Return the differences of two arms over the seeds that both ran."""
-    own, rival = one["by_seed"][name], other["by_seed"][name]
-    return [own[seed] - rival[seed] for seed in own if seed in rival]
-
-
-def _held(whether: bool) -> str:
-    return "held" if whether else "missed"
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
