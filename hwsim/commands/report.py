@@ -9,7 +9,9 @@ from hwsim.commands.options import Folder
 
 
 def report(folder: Folder, quiet: Quiet = False, as_json: AsJson = False) -> None:
-    """Write the report and figures of a run or a comparison anew, of a run its timeline too.
+    """Write the report of a run or a comparison anew.
+
+    With its figures, and of a run its timeline.
 
     Examples:
         hwsim report runs/thermal_throttle-hysteresis-s1

@@ -349,7 +349,7 @@ def test_a_recipe_is_validated_as_a_recipe(hwsim: Command, tmp_path: Path) -> No
     recipe.write_text(text, encoding="utf-8")
     assert "valid recipe resnet8_digits" in hwsim("validate", recipe).out
     recipe.write_text(text.replace("architecture: resnet8", "architecture: resnet9"), encoding="utf-8")
-    hwsim("validate", recipe).refused("recipe.yaml:4:15: architecture: ", "did you mean 'resnet8'")
+    hwsim("validate", recipe).refused("recipe.yaml:5:15: architecture: ", "did you mean 'resnet8'")
 
 
 def test_time_above_the_rating_is_told(hwsim: Command, bursty: str, tmp_path: Path) -> None:
