@@ -22,7 +22,7 @@ NOT_RUN = "not run"
 ABOUT_GRANULARITY = (
     f"At most 1/{BUDGET:.0f} of float32's memory, dense; ranges per class by `least_error`; rounded, not tuned. Of up to "
     f"{OPTIONS} assignments of each granularity that fit, the one is taken that changes the fewest of the float network's answers on nodes "
-    f"outside of the test mask, over {len(CHOICE_SEEDS)} seeds that do not judge. `combined` chooses among those of the others, too."
+    f"outside of the test mask, over {len(CHOICE_SEEDS)} seeds that do not judge. All choose among those of `uniform`, too, `combined` among all."
 )
 ABOUT_RIVALS = (
     "Input of one bit by `node_scale`, all else of two bits, tuned by classes for 60 epochs from the same float networks; A2Q "
@@ -74,12 +74,12 @@ def _assignments(name: str, data: str, runs: Path) -> dict[str, Any]:
     topology = topology_of(data)
     networks = {seed: float_network(name, topology, seed, runs / f"{name}_{data}_{seed}.pt") for seed in CHOICE_SEEDS}
     taken: dict[str, Any] = {}
-    seen: list[tuple[float, Bits, float]] = []
+    measured: dict[str, list[tuple[float, Bits, float]]] = {}
     for granularity in GRANULARITIES:
         options = _options(networks[CHOICE_SEEDS[0]], topology, granularity)
-        measured = [(_changed(name, networks, topology, bits), bits, saving) for bits, saving in options]
-        seen += measured
-        changed, bits, saving = min(seen if granularity == "combined" else measured, key=lambda each: each[0])
+        measured[granularity] = [(_changed(name, networks, topology, bits), bits, saving) for bits, saving in options]
+        contained = measured if granularity == "combined" else dict.fromkeys(("uniform", granularity))
+        changed, bits, saving = min((row for each in contained for row in measured[each]), key=lambda row: row[0])
         taken[granularity] = {
             "options": len(options), "changed": round(changed, 5), "saving": round(saving, 3),
             "bits": [f"{pattern} {width}" for pattern, width in bits],

@@ -27,9 +27,11 @@ ABOUT_CHOICE = (
     f"`sgquant_procedure.py` says it in full. Every candidate ran with {len(CHOICE_SEEDS)} seeds "
     f"({CHOICE_SEEDS[0]} to {CHOICE_SEEDS[-1]}) of which validation nodes alone were looked at; the twin does not even "
     "hold what those networks answer for test nodes. *Safest*: of the candidates that save as much as the target asks, "
-    "the one that changes the fewest of the float network's answers on nodes outside of the test mask; a loss cannot be greater than "
+    "the one that changes the fewest of the float network's answers on nodes outside of the test mask; a loss on those nodes cannot be greater than "
     "that share. *Boldest*: of those whose loss on validation nodes is within the target's with 95 % confidence over "
-    "seeds, the one that saves most; 500 nodes are too few for such a promise, and the tables below show what it is worth. An arm reads: bits; quantiser of the input, then of all else; rounded, "
+    "seeds, the one that saves most; 500 nodes are too few for such a promise, and the tables below show what it is worth. "
+    "(The first rule was the least loss on validation nodes; it took what had gained there by chance, and was replaced before "
+    "any candidate met a test node.) An arm reads: bits; quantiser of the input, then of all else; rounded, "
     "tuned for 60 epochs by classes, or distilled for 60 epochs from the float network."
 )
 ABOUT_TARGETS = (
