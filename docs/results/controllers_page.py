@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
-import controllers_scenarios_page
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))  # wherever it is loaded from
+
+import controllers_scenarios_page
 
 WEATHERS = ("clear", "fog", "noise")
 RUNGS = ("8 bit", "step 1", "step 2", "2 bit")
