@@ -56,6 +56,15 @@ def script(path: str) -> ModuleType:
     return module
 
 
+def test_the_page_on_graphs_at_scale_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = script("results/graph_scale.py")
+    monkeypatch.setattr(results, "PAGE", tmp_path / "graph_scale.md")
+    results.page()
+    kept = (DOCS / "results" / "graph_scale.md").read_text(encoding="utf-8")
+    assert results.PAGE.read_text(encoding="utf-8") == kept
+    assert kept.count("within the") == 2
+
+
 def test_the_results_page_says_what_its_twin_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = script("results/thermal_throttle.py")
     monkeypatch.setattr(results, "HERE", tmp_path)

@@ -59,7 +59,6 @@ class Topology:
     Attributes:
         degree_class: (nodes,) class of each node.
         with_loops: Edges, and one from every node to itself. Rows are targets, columns are sources.
-        without_loops: Edges alone.
     """
 
     def __init__(self, graph: NodeGraph, cuts: tuple[int, ...] = DEGREE_CUTS) -> None:
@@ -70,9 +69,14 @@ class Topology:
         self.degree_class = torch.bucketize(graph.in_degrees, torch.tensor(cuts), right=True)
         source, target = graph.edge_index
         shape, nodes = (graph.nodes, graph.nodes), torch.arange(graph.nodes)
-        self.without_loops = SparsePattern(target, source, shape)
         others = source != target
         self.with_loops = SparsePattern(torch.cat([target[others], nodes]), torch.cat([source[others], nodes]), shape)
+
+    @cached_property
+    def without_loops(self) -> SparsePattern:
+        """Edges alone."""
+        source, target = self.graph.edge_index
+        return SparsePattern(target, source, (self.graph.nodes, self.graph.nodes))
 
     @property
     def classes(self) -> int:
