@@ -50,19 +50,16 @@ for entry in provenance(load_profile(str(profile))):
 # without outputs, since only heat is asked for:
 
 # %%
-from hwsim import pipeline
+import hwsim
 
-hot = [
-    "environment.ambient={kind: constant, temperature: 52 degC}",
-    "outputs=none",
-    "streams.0.data=null",
-    "duration=180 s",
-]
+hot = {
+    "environment.ambient": {"kind": "constant", "temperature": "52 degC"},
+    "outputs": "none",
+    "streams.0.data": None,
+    "duration": "180 s",
+}
 for name in ("bismo_pynq_z1", str(profile)):
-    sets = [f"profile={name}", *hot]
-    summary = pipeline.run(
-        pipeline.plan("thermal_throttle", controller="static", sets=sets), Path("runs/heat"), figures=False
-    )
+    summary = hwsim.run("thermal_throttle", controller="static", changes={"profile": name, **hot}, quiet=True).summary
     hottest, throttled, late = (
         summary[key] for key in ("peak_die_temperature_celsius", "throttled_seconds", "deadline_miss_rate")
     )
@@ -71,5 +68,5 @@ for name in ("bismo_pynq_z1", str(profile)):
     )
 
 # %% [markdown]
-# A whole new device says everything itself: array, memory, energies, clocks, heat, throttling, sensors, limits. Copy the shipped profile that is
-# nearest, and let `hwsim validate` lead; `hwsim schema profile` gives editors its schema. Next: [explore a design space](explore.md).
+# A whole new device says everything itself: array, memory, energies, clocks, heat, throttling, sensors, limits. `hwsim profiles new NAME` writes one in
+# which every field is explained, and `hwsim validate` names what is still missing. Next: [explore a design space](explore.md).

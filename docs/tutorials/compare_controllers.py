@@ -8,18 +8,16 @@
 # `hwsim compare burst_deadlines --controllers static,static:bits=2,hysteresis --baseline static:bits=2 --replications 2`.
 
 # %%
-from pathlib import Path
+import hwsim
 
-from hwsim.replications import compare_controllers
-
-comparison = compare_controllers(
+compared = hwsim.compare(
     "burst_deadlines",
     ["static", "static:bits=2", "hysteresis"],
     baseline="static:bits=2",
     replications=2,
-    jobs=1,
-    folder=Path("runs/compared"),
-    sets=["duration=4 s"],
+    changes={"duration": "4 s"},
+    folder="runs/compared",
+    quiet=True,
 )
 
 # %% [markdown]
@@ -31,7 +29,7 @@ METRICS = {
     "deadline_miss_rate": "late or lost",
     "energy_per_input_joules": "J per input",
 }
-for controller, metrics in comparison.controllers.items():
+for controller, metrics in compared.statistics.controllers.items():
     print(controller)
     for metric, words in METRICS.items():
         found = metrics[metric]
@@ -41,7 +39,7 @@ for controller, metrics in comparison.controllers.items():
 # Two intervals that overlap say little, since a hard seed is hard for all. What is certain is the difference seed by seed, input by input:
 
 # %%
-for controller, metrics in comparison.differences.items():
+for controller, metrics in compared.statistics.differences.items():
     gain = metrics["correct_on_time_rate"]
     print(
         f"{controller} - static:bits=2: {100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
@@ -52,7 +50,7 @@ for controller, metrics in comparison.differences.items():
 # narrow them. The folder has all of it as `comparison.json` and `.csv`, with figures, and each run by itself:
 
 # %%
-print(sorted(path.name for path in Path("runs/compared").iterdir()))
+print(sorted(path.name for path in compared.folder.iterdir()))
 
 # %% [markdown]
 # Next: [write a controller](write_a_controller.md).

@@ -8,30 +8,29 @@
 # with what is named below.
 
 # %%
-from hwsim.sweeps.reading import read_sweep
+import hwsim
 
-plan = read_sweep(
+swept = hwsim.sweep(
     "burst_deadlines",
-    sets=["duration=2 s"],
-    vary=[
-        "streams.0.inputs_per_frame=[4,8]",
-        "controller=[{name: static, options: {bits: 4}}, {name: static, options: {bits: 2}}, {name: hysteresis, options: {rungs: [8, 2]}}]",
-    ],
+    {
+        "streams.0.inputs_per_frame": [4, 8],
+        "controller": [
+            {"name": "static", "options": {"bits": 4}},
+            {"name": "static", "options": {"bits": 2}},
+            {"name": "hysteresis", "options": {"rungs": [8, 2]}},
+        ],
+    },
+    changes={"duration": "2 s"},
+    folder="runs/explored",
+    quiet=True,
 )
-print(dict(plan.objectives))
 
 # %% [markdown]
-# All values are tried out before anything runs: a misspelt field ends here, with its place and the nearest name.
+# All values are tried out before anything runs: a misspelt field ends there, with its place and the nearest name. Unless a scenario says otherwise, two
+# objectives are judged:
 
 # %%
-from pathlib import Path
-
-from hwsim.sweeps.executors import build_executor
-from hwsim.sweeps.sweep import run_sweep
-
-with build_executor("serial", 1) as executor:
-    result = run_sweep(plan, executor, folder=Path("runs/explored"))
-for judged in result.points:
+for judged in swept.outcome.points:
     inputs, rule = judged.point.values.values()
     energy, right = judged.objectives.values()
     print(
@@ -39,10 +38,10 @@ for judged in result.points:
     )
 
 # %% [markdown]
-# These are the points of the front, the cheapest first:
+# These are the points of the front, which no other beats in both, the cheapest first:
 
 # %%
-for judged in result.front:
+for judged in swept.outcome.front:
     print(*judged.point.values.values())
 
 # %% [markdown]
@@ -50,7 +49,7 @@ for judged in result.front:
 # call goes on. The results lie beside the runs:
 
 # %%
-print(sorted(path.name for path in Path("runs/explored").iterdir()))
+print(sorted(path.name for path in swept.folder.iterdir()))
 
 # %% [markdown]
 # Ranges, random samples, NSGA-II, replications, several machines: [sweeps.md](../sweeps.md).

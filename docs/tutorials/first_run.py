@@ -8,8 +8,6 @@
 # `hwsim run thermal_throttle --set duration='20 s' --out runs/first`.
 
 # %%
-from pathlib import Path
-
 from hwsim import pipeline
 
 plan = pipeline.plan("thermal_throttle", sets=["duration=20 s"])
@@ -30,7 +28,10 @@ for bits in (8, 4, 2):
 # A frame comes every 33 ms. At 8 bits the array just keeps up, as long as its clock is not throttled.
 
 # %%
-summary = pipeline.run(plan, Path("runs/first"))
+import hwsim
+
+result = hwsim.run("thermal_throttle", changes={"duration": "20 s"}, folder="runs/first", quiet=True)
+summary = result.summary
 for metric in (
     "frames_arrived",
     "correct_on_time_rate",
@@ -41,20 +42,20 @@ for metric in (
     print(f"{metric}: {summary[metric]:.3g}")
 
 # %% [markdown]
-# `runs/first` now holds the records, a report that opens in a browser, and a timeline for [Perfetto](https://ui.perfetto.dev).
+# `runs/first` now holds the records. `result.report()` makes a page of them that opens in a browser without a network, `result.plot` draws;
+# `hwsim run` does so at once, with a timeline for [Perfetto](https://ui.perfetto.dev).
 
 # %%
-print(sorted(path.name for path in Path("runs/first").iterdir()))
+print(result.report())
+print(sorted(path.name for path in result.folder.iterdir()))
 
 # %% [markdown]
-# The tables are parquet files that any tool reads. Why did bits change, after the first decision at the start?
+# The tables are parquet files that any tool reads, and data frames here. Why did bits change, after the first decision at the start?
 
 # %%
-import pyarrow.parquet as pq
-
-for decision in pq.read_table("runs/first/decisions.parquet").to_pylist()[1:5]:
-    seconds = decision["time_picoseconds"] * 1e-12
-    print(f"{seconds:.2f} s, frame {decision['frame']}, from {decision['next_layer']} on: {decision['reason']}")
+for decision in result.decisions()[1:5].itertuples():
+    seconds = decision.time_picoseconds * 1e-12
+    print(f"{seconds:.2f} s, frame {decision.frame}, from {decision.next_layer} on: {decision.reason}")
 
 # %% [markdown]
 # Some of these decisions came in the middle of a frame: its first layers ran at 8 bits, its last ones at 4. No table has an
@@ -64,7 +65,7 @@ for decision in pq.read_table("runs/first/decisions.parquet").to_pylist()[1:5]:
 # %%
 from hwsim.replay import replay
 
-again = replay(Path("runs/first"))
+again = replay(result.folder)
 print(f"{again.frames} frames, {again.mixed_frames} of mixed bits, {len(again.differing)} answered otherwise")
 
 # %% [markdown]

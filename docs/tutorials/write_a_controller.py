@@ -18,13 +18,12 @@ print(inspect.getsource(Calm))
 # import, and is used by its place, options behind it; `hwsim run burst_deadlines --controller calm:Calm:most_waiting=2` does the same.
 
 # %%
-from pathlib import Path
-
-from hwsim import pipeline
+import hwsim
 
 for controller in ("static", "static:bits=2", "calm:Calm", "calm:Calm:most_waiting=6"):
-    planned = pipeline.plan("burst_deadlines", controller=controller, sets=["duration=4 s"])
-    summary = pipeline.run(planned, Path("runs") / controller.replace(":", "-"), figures=False)
+    folder = "runs/" + controller.replace(":", "-")
+    result = hwsim.run("burst_deadlines", controller=controller, changes={"duration": "4 s"}, folder=folder, quiet=True)
+    summary = result.summary
     right, bits = 100 * summary["correct_on_time_rate"], summary["mean_weight_bits"]
     print(
         f"{controller}: {right:.1f} % right and on time, {bits:.2f} bits, {summary['mid_frame_switches']} switches in mid-frame"
@@ -35,6 +34,8 @@ for controller in ("static", "static:bits=2", "calm:Calm", "calm:Calm:most_waiti
 # decision that differs:
 
 # %%
+from pathlib import Path
+
 from hwsim.decision_replay import replay_decisions
 
 folder = Path("runs/calm-Calm")
