@@ -47,10 +47,10 @@ for controller, metrics in compared.statistics.differences.items():
 
 # %% [markdown]
 # Eight bits all the time lose to two, and the rule gains over two bits: neither interval holds zero. More replications
-# narrow them. The folder has all of it as `comparison.json` and `.csv`, with figures, and each run by itself:
+# narrow them. The folder has all of it as tables, with figures and a page, and each run by itself:
 
 # %%
-print(sorted(path.name for path in compared.folder.iterdir()))
+print([run.folder.name for run in compared.runs["hysteresis"]])
 
 # %% [markdown]
 # Next: [write a controller](write_a_controller.md).

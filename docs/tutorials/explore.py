@@ -46,10 +46,6 @@ for judged in swept.outcome.front:
 
 # %% [markdown]
 # Runs are named by the hash of all that affects them and are never made twice: with two more values only what is new is run. Interrupted, the same
-# call goes on. The results lie beside the runs:
-
-# %%
-print(sorted(path.name for path in swept.folder.iterdir()))
-
-# %% [markdown]
+# call goes on. Tables and figures lie beside the runs.
+#
 # Ranges, random samples, NSGA-II, replications, several machines: [sweeps.md](../sweeps.md).

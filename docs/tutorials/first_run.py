@@ -47,7 +47,7 @@ for metric in (
 
 # %%
 print(result.report())
-print(sorted(path.name for path in result.folder.iterdir()))
+print(sorted(path.name for path in result.folder.glob("*.parquet")))
 
 # %% [markdown]
 # The tables are parquet files that any tool reads, and data frames here. Why did bits change, after the first decision at the start?
