@@ -8,14 +8,22 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
-    """Yield a function (stage, share done) that draws a bar on stderr, if that is a terminal."""
+def progress_bar(*, quiet: bool, estimates: bool = True) -> Iterator[Callable[[str, float], None]]:
+    """Yield a function (stage, share done) that draws a bar on stderr, if that is a terminal.
+
+    Args:
+        quiet: Draw none.
+        estimates: Say how long it will take; stages of many runs say so themselves.
+    """
     if quiet or not sys.stderr.isatty():
         yield lambda stage, share: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TimeRemainingColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    columns = [
+        each for each in Progress.get_default_columns() if estimates or not isinstance(each, TimeRemainingColumn)
+    ]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=1.0)
         yield lambda stage, share: bar.update(task, description=stage, completed=share)

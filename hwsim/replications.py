@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bitmixer.errors import did_you_mean
 from hwsim.comparison import Comparison
+from hwsim.config.packaged import find
 from hwsim.errors import ConfigurationError, RecordsError
 from hwsim.sweeps.executors import build_executor
 from hwsim.sweeps.pace import Pace
@@ -19,7 +20,7 @@ COMPARISON = "comparison.json"
 
 def compare_controllers(
     scenario: str, controllers: Sequence[str], *, replications: int, jobs: int, folder: Path,
-    sets: Sequence[str] = (), baseline: str | None = None,
+    sets: Sequence[str] = (), baseline: str | None = None, executor: str = "processes",
     progress: Progress = lambda stage, share: None,
 ) -> Comparison:  # fmt: skip
     """Run every controller under every seed, write tables and figures into ``folder``, return the comparison.
@@ -43,12 +44,13 @@ def compare_controllers(
     first_seed = next(iter(plans.values())).scenario.seed
     seeds = range(first_seed, first_seed + replications)
     folders = {(name, seed): pipeline.run_folder(folder, name, seed) for seed in seeds for name in controllers}
+    located = str(find("scenarios", scenario).resolve())  # as it is seen from other folders
     tasks = [
-        Task(scenario=scenario, controller=name, seed=seed, sets=tuple(sets), parent=folder, name=own.name)
+        Task(scenario=located, controller=name, seed=seed, sets=tuple(sets), parent=folder.resolve(), name=own.name)
         for (name, seed), own in folders.items()
     ]
-    with build_executor("processes", jobs) as executor:
-        for _ in carry_out(execute, tasks, executor, Pace(len(tasks)), progress):
+    with build_executor(executor, jobs) as chosen:
+        for _ in carry_out(execute, tasks, chosen, Pace(len(tasks)), progress):
             pass
     named = {name: [folders[name, seed].name for seed in seeds] for name in controllers}
     return write_comparison(folder, named, scenario=next(iter(plans.values())).scenario.name, baseline=baseline)

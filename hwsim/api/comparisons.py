@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 def compare(
     scenario: str | Path, controllers: Sequence[str] | None = None, *, replications: int = 20,
-    baseline: str | None = None, changes: Changes | None = None, jobs: int = 1, folder: str | Path | None = None,
-    quiet: bool = False,
+    baseline: str | None = None, changes: Changes | None = None, executor: str = "processes", jobs: int = 1,
+    folder: str | Path | None = None, quiet: bool = False,
 ) -> ComparedRuns:  # fmt: skip
     """Run a scenario under several controllers and seeds; runs that are there are not repeated.
 
@@ -37,6 +37,7 @@ def compare(
         replications: Seeds per controller.
         baseline: One of the controllers that the others are compared with, seed by seed and input by input.
         changes: Dotted path -> value, as ``run`` takes them.
+        executor: Who carries out the runs: ``serial``, ``processes`` or ``ray``.
         jobs: Processes; with several, a script must start its work under ``if __name__ == "__main__":``.
         folder: Where the runs go; ``runs/compare-SCENARIO`` by default.
         quiet: No progress, which otherwise stands on a terminal.
@@ -51,10 +52,10 @@ def compare(
     name, sets = str(scenario), sets_of(changes)
     place = RUNS / f"compare-{Path(name).stem}" if folder is None else Path(folder)
     labels = default_controllers(name, sets) if controllers is None else list(controllers)
-    with progress_bar(quiet=quiet) as progress:
+    with progress_bar(quiet=quiet, estimates=False) as progress:
         comparison = compare_controllers(
             name, labels, replications=replications, jobs=jobs, folder=place, sets=sets, baseline=baseline,
-            progress=progress,
+            executor=executor, progress=progress,
         )  # fmt: skip
     first = pipeline.plan(name, sets=sets).scenario.seed
     runs = {

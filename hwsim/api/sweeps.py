@@ -54,7 +54,7 @@ def sweep(
     given = {f"sweep.{key}": value for key, value in block.items() if value is not None}
     plan = read_sweep(str(scenario), sets=sets_of({**(changes or {}), **given}))
     place = RUNS / f"sweep-{plan.name}" if folder is None else Path(folder)
-    with progress_bar(quiet=quiet) as progress:
+    with progress_bar(quiet=quiet, estimates=False) as progress:
         outcome = run_sweep(plan, build_executor(executor, jobs or usable_cores()), folder=place, progress=progress)
     return SweptRuns(outcome)
 

@@ -11,7 +11,7 @@ import typer
 from bitmixer.command_line import AsJson, Quiet
 from bitmixer.data_folder import use_data_root
 from hwsim.commands import completion
-from hwsim.commands.options import DataRoot, ScenarioName, Sets
+from hwsim.commands.options import DataRoot, ExecutorName, ScenarioName, Sets
 from hwsim.progress import progress_bar
 
 
@@ -32,6 +32,7 @@ def compare(
         ),
     ] = None,
     replications: Annotated[int, typer.Option(min=1, help="Seeds per controller.")] = 20,
+    executor: ExecutorName = "processes",
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the runs [runs/compare-SCENARIO].")] = None,
     sets: Sets = None,
@@ -58,7 +59,7 @@ def compare(
     ]  # fmt: skip
     names = default_controllers(scenario, sets or ()) if given is None else given
     folder = out or Path("runs") / f"compare-{Path(scenario).stem}"
-    with progress_bar(quiet=quiet or as_json) as progress:
+    with progress_bar(quiet=quiet or as_json, estimates=False) as progress:
         comparison = compare_controllers(
             scenario,
             names,
@@ -67,6 +68,7 @@ def compare(
             folder=folder,
             sets=sets or (),
             baseline=baseline,
+            executor=executor,
             progress=progress,
         )
     if as_json:

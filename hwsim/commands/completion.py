@@ -87,5 +87,12 @@ def settings(incomplete: str) -> list[str]:
     return _starting(incomplete, [*(f"{key}=" for key in keys), "profile."])
 
 
+def executors(incomplete: str) -> list[str]:
+    """Return who can carry out runs, of those whose names start so."""
+    from hwsim.sweeps.executors import EXECUTORS
+
+    return _starting(incomplete, EXECUTORS)
+
+
 def _starting(incomplete: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]

@@ -21,4 +21,11 @@ Sets = Annotated[
         help="Change one value: PATH=VALUE in the scenario, profile.PATH=VALUE in its profile.",
     ),
 ]
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        autocompletion=completion.executors,
+        help="Who carries out the runs: serial, processes, or ray (extra scale).",
+    ),
+]
 DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of CIFAR-10 [BITMIXER_DATA].")]

@@ -12,7 +12,7 @@ import typer
 from bitmixer.command_line import AsJson, Quiet, print_json
 from bitmixer.data_folder import use_data_root
 from hwsim.commands import completion
-from hwsim.commands.options import DataRoot, Sets
+from hwsim.commands.options import DataRoot, ExecutorName, Sets
 from hwsim.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def sweep(
         list[str] | None,
         typer.Option(help="A parameter more: PATH=[A,B,C], or PATH='{low: 1 ms, high: 1 s, scale: log, points: 4}'."),
     ] = None,
-    executor: Annotated[
-        str, typer.Option(help="Who carries out the runs: serial, processes, or ray (extra scale).")
-    ] = "processes",
+    executor: ExecutorName = "processes",
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes [one per core].")] = None,
     shard: Annotated[
         str | None, typer.Option(help="Make the I-th of N parts of the runs, and no table: 2/8. For batch systems.")
@@ -65,7 +63,7 @@ def sweep(
     from hwsim.sweeps.sweep import run_sweep
 
     part = None if shard is None else parse_shard(shard)
-    with progress_bar(quiet=quiet or as_json) as progress:
+    with progress_bar(quiet=quiet or as_json, estimates=False) as progress:
         progress("checking every value", 0.0)
         plan = read_sweep(scenario, sets=sets or (), vary=vary or ())
         folder = out or Path("runs") / f"sweep-{plan.name}"

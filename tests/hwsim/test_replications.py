@@ -164,6 +164,11 @@ def test_a_controller_can_be_held_to_frame_boundaries(compare: Compare, tmp_path
     assert (manifest["controller"], manifest["scenario"]["decisions"]) == ("hysteresis@frame", "frame_boundary")
 
 
+def test_an_unknown_executor_is_refused(compare: Compare) -> None:
+    with pytest.raises(ConfigurationError, match="no executor 'rya'"):
+        compare("static", executor="rya")
+
+
 def test_an_unknown_baseline_is_refused(compare: Compare) -> None:
     with pytest.raises(ConfigurationError, match="no such controller here"):
         compare("static", baseline="statix")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -55,11 +56,15 @@ class ProcessExecutor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the processes; after an error without waiting for work that has not begun."""
+        """End the processes; after an error at once, in the middle of their work."""
+        processes = list((self._pool._processes or {}).values())  # ``terminate_workers`` is public from Python 3.14 on
         self._pool.shutdown(wait=kind is None, cancel_futures=True)
+        if kind is not None:
+            for process in processes:
+                process.terminate()
 
     def _fresh_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=use_one_thread)
+        return ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=_begin)
 
 
 def _as_they_end(pending: dict[Future[Result], int]) -> Iterator[tuple[int, Result]]:
@@ -70,6 +75,7 @@ def _as_they_end(pending: dict[Future[Result], int]) -> Iterator[tuple[int, Resu
             yield pending[future], future.result()
 
 
-def use_one_thread() -> None:
-    """Keep numerical libraries, not loaded yet, from starting a thread per core in every process."""
+def _begin() -> None:
+    """Set a process up: one thread for numerical libraries, and interruptions from the keyboard are its parent's."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
