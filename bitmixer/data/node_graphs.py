@@ -1,6 +1,7 @@
 """Graphs by name, as scenarios and checkpoints give it: ``cora``, or ``blocks:nodes=20000,edges=200000,seed=1``.
 
-Bags of words come with the words of every node summing to one, as GCN and GAT take them.
+``pubmed``, ``amazon_computers``, ``amazon_photo`` and ``reddit`` come through PyG. Bags of words come with the words of
+every node summing to one, as GCN and GAT take them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from bitmixer.data.block_model import BlockModel
     from bitmixer.graphs.node_graph import NodeGraph
 
-_PUBLISHED = {"citeseer": (3327, 3703), "cora": (2708, 1433)}
+_PLANETOID = {"citeseer": (3327, 3703), "cora": (2708, 1433)}
+_GEOMETRIC = {
+    "amazon_computers": (13_752, 767), "amazon_photo": (7650, 745), "pubmed": (19_717, 500), "reddit": (232_965, 602)
+}  # fmt: skip
+_PUBLISHED = _PLANETOID | _GEOMETRIC
 """Nodes and features, known without loading them."""
 GENERATED = "blocks"
 NODE_GRAPHS = (GENERATED, *_PUBLISHED)
@@ -44,11 +49,16 @@ def load_node_graph(name: str) -> NodeGraph:
     """Return a graph.
 
     Raises:
-        DataError: The name is unknown or malformed, or the data is missing or damaged.
+        DataError: The name is unknown or malformed, or the data is missing or damaged, or cannot be fetched.
+        MissingExtraError: It needs PyG, which is not installed.
     """
     base, model = _parsed(name)
     if model is not None:
         return model.generate()
+    if base in _GEOMETRIC:
+        from bitmixer.data.geometric import load_geometric
+
+        return load_geometric(base)
     from bitmixer.data.planetoid import load_planetoid
 
     return load_planetoid(base).row_normalized()
