@@ -29,8 +29,8 @@ ABOUT_RIVALS = (
     "learns its widths, within two bits per value, for 120 epochs. Points of test accuracy lost."
 )
 ABOUT_WEIGHTS = (
-    "Weights and messages have the bits of the last column, too, so that combinations multiply whole numbers; input of one bit by `node_scale`. "
-    "Points of test accuracy lost; SGQuant leaves weights real."
+    "Weights and messages, which SGQuant leaves real, have the bits of all else, so that combinations multiply whole numbers; the input "
+    "has one bit by `node_scale`, weights a step of their width alone. Points of test accuracy lost. Weights are not counted as memory."
 )
 
 
@@ -54,7 +54,7 @@ def weighted() -> list[Arm]:
     """Return arms whose weights and messages are quantised."""
     return [
         Arm(
-            bits=(("input", 1), ("*", bits)), label=f"input 1, all else {bits}, weights and messages {bits}",
+            bits=(("input", 1), ("*", bits)), label=f"all of {bits} bits but the input of 1",
             input_rule="node_scale", tuning=tuning, rest=bits,
         )
         for bits in (8, 4)

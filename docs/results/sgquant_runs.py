@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
+REAL = 32
 HERE = Path(__file__).parent
 TWIN = HERE / "sgquant.json"
 PAIRS = [(network, data) for network in ("gcn", "agnn", "gat") for data in ("cora", "citeseer")]
@@ -43,7 +44,7 @@ class Arm:
     rule: str = "least_error"
     input_rule: str | None = None
     tuning: Literal["rounded", "tuned", "distilled", "learned"] = "rounded"
-    rest: int = 32
+    rest: int = REAL
     mean_bits: float = 0.0
 
     @property
@@ -112,13 +113,18 @@ def at_few_bits(name: str, network: Any, arm: Arm, topology: Any, seed: int) -> 
     """Return a copy of a float network that runs as an arm says."""
     from bitmixer.graphs.learned_bits import learn_bits
     from bitmixer.graphs.networks import create_graph_network
+    from bitmixer.graphs.products import Combination
     from bitmixer.graphs.training import fine_tune
+    from bitmixer.quantizers.nested import NestedWeightQuantizer
 
     form = dataclasses.replace(network.form, quantizer=arm.rule, input_quantizer=arm.input_rule or arm.rule)
     if arm.tuning == "learned":
         form = dataclasses.replace(form, widths=tuple(range(1, 9)))
     other = create_graph_network(name, form)
     other.load_state_dict(network.state_dict(), strict=False)  # ranges are measured anew; not every rule keeps any
+    for product in other.products.values():
+        if arm.rest != REAL and isinstance(product, Combination):
+            product.weight_quantizer = NestedWeightQuantizer((arm.rest,))  # a step of this width alone
     other.calibrate_weights()
     if arm.tuning == "learned":
         learn_bits(other, topology, mean_bits=arm.mean_bits, seed=seed)
