@@ -32,6 +32,8 @@ MID_FRAME = (
     "thompson", "epsilon_greedy", "linucb_probe", "ids",
 )  # fmt: skip
 """Rules that adapt."""
+HEEDING = tuple(f"{name}:heeds_deadlines=true" for name in ("pid", "step_wise", "power_allocator"))
+"""Rules after Linux that know heat alone, with the option that also asks them before every frame."""
 SCENARIOS = (
     "thermal_throttle", "burst_deadlines", "bandwidth_contention", "unknown_device", "drifting_light", "brown_out",
     "sensor_failure", "two_streams", "emergency_one_bit", "hot_day",
@@ -72,7 +74,7 @@ def rules(scenario: str) -> dict[str, str]:
     stream = planned.streams[0]
     statics = [each for each in default_controllers(scenario) if each.startswith("static")]
     searched = SEARCHED if (stream.checkpoint.name, stream.stream.data_over_time.names[0]) == SEARCHED_FOR else {}
-    named = (*statics, *MID_FRAME, *OWN.get(scenario, ()))
+    named = (*statics, *MID_FRAME, *HEEDING, *OWN.get(scenario, ()))
     held = () if planned.scenario.decisions == "frame_boundary" else [f"{name}@frame" for name in MID_FRAME]
     return {**{name: name for name in named}, **CLOCK_ONLY, **searched, **{name: name for name in held}}
 
@@ -195,7 +197,11 @@ def less(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def _targets(found: dict[str, Any]) -> dict[str, Any]:
     """Return the best rule that adapts, and what every static assignment has more than it."""
-    often = {name: found[name] for name in MID_FRAME if name in found and len(found[name]["seeds"]) >= SEEDS_OF_TARGETS}
+    often = {
+        name: found[name]
+        for name in (*MID_FRAME, *HEEDING)
+        if name in found and len(found[name]["seeds"]) >= SEEDS_OF_TARGETS
+    }
     best = max(often, key=lambda name: often[name]["correct_on_time_rate"]["mean"])
     statics = [name for name in found if name.startswith(("static", "searched"))]
     return {

@@ -54,7 +54,6 @@ def _content(
         "panels": panels,
         "points": _points(comparison),
         "differences": _differences(comparison),
-        "changes": sorted({change for each in learning.values() for change in each.changes_seconds}),
     }
     return {
         "comparison": comparison,
