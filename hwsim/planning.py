@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitmixer.assignment_file import load_assignment
 from bitmixer.data import data_identity, require_shape
 from bitmixer.data.image_file import is_image_file
 from bitmixer.documents import KeyPath
-from bitmixer.graph import LayerGraph
 from bitmixer.networks.checkpoint import Checkpoint, find_checkpoint
 from hwsim import provenance
 from hwsim.config.actual_device import actual_profile, departures
@@ -27,6 +25,7 @@ from hwsim.cost import CostTable
 from hwsim.cost.arrays import ValueArray
 from hwsim.device import Device, build_device
 from hwsim.errors import ConfigurationError, ControllerError
+from hwsim.named_files import beside, with_assignments
 from hwsim.plant.operating_points import PICOSECONDS_PER_SECOND
 from hwsim.scenario_checks import blaming, check_battery, check_faults, check_loads
 from hwsim.simulation.control import device_view
@@ -198,7 +197,7 @@ def _with_data_placed(scenario: Scenario, path: Path) -> Scenario:
 
     def placed(name: str) -> str:
         base, plus, rest = name.partition("+")
-        file = Path(_beside(base, path))
+        file = Path(beside(base, path))
         return f"{file.resolve()}{plus}{rest}" if is_image_file(base) and file.is_file() else name
 
     streams = tuple(
@@ -220,7 +219,7 @@ def _checkpoint(scenario: Scenario, at: int, path: Path, sets: Sequence[str]) ->
     """
     stream = scenario.streams[at]
     with blaming(path, sets, ("streams", at, "network")):
-        checkpoint = find_checkpoint(_beside(stream.network, path))
+        checkpoint = find_checkpoint(beside(stream.network, path))
         if scenario.outputs != "none" and checkpoint.weights_sha256 is None:
             raise ConfigurationError(f"{checkpoint.name} is a geometry without trained weights: set outputs: none")
         graph = checkpoint.graph  # read here, where it was named
@@ -341,16 +340,9 @@ def _cost_table(device: Device, checkpoint: Checkpoint, inputs_per_frame: int) -
     return device.cost_table(graph, inputs_per_frame, weight_cycles=weight_cycles(array, checkpoint, graph.widths))
 
 
-def _beside(name: str, scenario_path: Path) -> str:
-    """Return the path of a file or network as seen from the scenario's folder, or its name if nothing is there."""
-    beside = scenario_path.parent / name
-    is_there = beside.is_file() or (beside / "checkpoint.json").is_file()
-    return str(beside) if is_there else name
-
-
 def _from_anywhere(network: str, scenario_path: Path) -> str:
     """Return a network's name, or its path as any scenario can name it."""
-    found = Path(_beside(network, scenario_path))
+    found = Path(beside(network, scenario_path))
     return str(found.resolve()) if found.exists() else network
 
 
@@ -361,25 +353,11 @@ def _with_assignments(
     streams, shared = [], scenario.controller
     for at, (stream, checkpoint) in enumerate(zip(scenario.streams, checkpoints, strict=True)):
         with blaming(path, sets, *_controller_place(scenario, at, option)):
-            read = _with_assignment(controller_of(scenario, at), path, checkpoint.graph)
+            read = with_assignments(controller_of(scenario, at), path, checkpoint.graph)
         if stream.controller is None:
             shared = read
         streams.append(stream if stream.controller is None else stream.model_copy(update={"controller": read}))
     return scenario.model_copy(update={"streams": tuple(streams), "controller": shared})
-
-
-def _with_assignment(controller: Controller, path: Path, graph: LayerGraph) -> Controller:
-    changes = {
-        field: {**options, "assignment": _assignment(options["assignment"], path, graph)}
-        for field in ("options", "safe")
-        if isinstance((options := getattr(controller, field) or {}).get("assignment"), str)
-    }
-    return controller.model_copy(update=changes) if changes else controller
-
-
-def _assignment(file: str, path: Path, graph: LayerGraph) -> dict[str, tuple[int, int]]:
-    assignment = load_assignment(Path(_beside(file, path)), graph.layers, network=graph.network)
-    return {site: (widths.weight, widths.activation) for site, widths in assignment.items()}
 
 
 def _spelled(scenario: Scenario, option: str | None) -> str:

@@ -21,6 +21,8 @@ SEARCHED = {
     for joules in ("13.2", "19.5", "40.4")
 }
 """Of at most so much energy of a frame's layers: that of uniform 3 bits, of 4 bits, and of ``hysteresis``."""
+OVER_SEARCHED = "hysteresis over searched"
+"""The rule, with the searched assignments for rungs instead of uniform widths."""
 SEARCHED_FOR = ("resnet20_mnist5k", "mnist5k+noise0.8@7")
 SEARCH_COMMAND = (
     "python -m hwsim cost --network resnet20_mnist5k --all-widths --inputs 28 > costs.csv; python -m bitmixer search "
@@ -73,7 +75,9 @@ def rules(scenario: str) -> dict[str, str]:
     planned = plan(scenario)
     stream = planned.streams[0]
     statics = [each for each in default_controllers(scenario) if each.startswith("static")]
-    searched = SEARCHED if (stream.checkpoint.name, stream.stream.data_over_time.names[0]) == SEARCHED_FOR else {}
+    files = ", ".join(name.partition("=")[2] for name in reversed(SEARCHED.values()))
+    laddered = SEARCHED | {OVER_SEARCHED: f"hysteresis:rungs=[{files}]"}
+    searched = laddered if (stream.checkpoint.name, stream.stream.data_over_time.names[0]) == SEARCHED_FOR else {}
     named = (*statics, *MID_FRAME, *HEEDING, *OWN.get(scenario, ()))
     held = () if planned.scenario.decisions == "frame_boundary" else [f"{name}@frame" for name in MID_FRAME]
     return {**{name: name for name in named}, **CLOCK_ONLY, **searched, **{name: name for name in held}}
@@ -199,7 +203,7 @@ def _targets(found: dict[str, Any]) -> dict[str, Any]:
     """Return the best rule that adapts, and what every static assignment has more than it."""
     often = {
         name: found[name]
-        for name in (*MID_FRAME, *HEEDING)
+        for name in (*MID_FRAME, *HEEDING, OVER_SEARCHED)
         if name in found and len(found[name]["seeds"]) >= SEEDS_OF_TARGETS
     }
     best = max(often, key=lambda name: often[name]["correct_on_time_rate"]["mean"])

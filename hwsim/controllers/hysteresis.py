@@ -13,9 +13,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bitmixer.bitwidths import BitAssignment
 from hwsim.controllers.base import Decision, DeviceView, NetworkView, Observation, Wake
-from hwsim.controllers.ladder import checked_rungs
+from hwsim.controllers.ladder import Widths, named_rungs
 from hwsim.errors import ConfigurationError
 
 PICOSECONDS_PER_MILLISECOND = 10**9
@@ -25,7 +24,8 @@ class HysteresisOptions(BaseModel):
     """Options of the rule.
 
     Attributes:
-        rungs: Uniform widths to choose from, for example [8, 3]; all of the network's if not given.
+        rungs: Uniform widths to choose from, for example [8, 3], or files of widths per layer, as ``bitmixer search``
+            writes them, most bits first: [rich.json, 4, poor.json]; all uniform ones of the network if not given.
         hot_margin_kelvin: At this distance below the device's first trip or nearer, it steps down.
         cool_margin_kelvin: At this distance or farther, it may step up.
         queue_high: With this many frames waiting, it steps down.
@@ -38,7 +38,7 @@ class HysteresisOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rungs: tuple[int, ...] | None = Field(default=None, min_length=1)
+    rungs: tuple[int | Widths, ...] | None = Field(default=None, min_length=1)
     hot_margin_kelvin: float = Field(default=2.0, ge=0.0, allow_inf_nan=False)
     cool_margin_kelvin: float = Field(default=6.0, gt=0.0, allow_inf_nan=False)
     queue_high: int = Field(default=2, ge=1)
@@ -66,7 +66,7 @@ class HysteresisState:
 
 
 class Hysteresis:
-    """Climbs a ladder of uniform widths."""
+    """Climbs a ladder of widths."""
 
     needs_outputs = False
 
@@ -79,12 +79,11 @@ class Hysteresis:
         """Start with the most bits."""
         if not device.trip_celsius:
             raise ConfigurationError("controller hysteresis: the device has no throttling trip to stay below")
-        self._assignments: list[BitAssignment] = []
-        self._rungs = checked_rungs(network, self._options.rungs)
-        self._assignments = [network.graph.uniform(bits) for bits in self._rungs]
+        rungs = named_rungs(network, self._options.rungs)
+        self._rungs, self._assignments = tuple(rungs), tuple(rungs.values())
         self._hot_celsius = device.trip_celsius[0] - self._options.hot_margin_kelvin
         self._cool_celsius = device.trip_celsius[0] - self._options.cool_margin_kelvin
-        start = Decision(widths=self._assignments[0], reason=f"start at {self._rungs[0]} bit")
+        start = Decision(widths=self._assignments[0], reason=f"start at {self._rungs[0]}")
         return start, HysteresisState()
 
     def decide(
@@ -131,11 +130,11 @@ class Hysteresis:
         return state
 
     def _reason(self, observation: Observation, before: HysteresisState, after: HysteresisState, rung: int) -> str:
-        bits, waiting = self._rungs[rung], len(observation.queued_deadlines_picoseconds)
+        name, waiting = self._rungs[rung], len(observation.queued_deadlines_picoseconds)
         if after.queue_rung > before.queue_rung:
-            return f"{waiting} frames wait: down to {bits} bit"
+            return f"{waiting} frames wait: down to {name}"
         if after.heat_rung != before.heat_rung:
             celsius, way = observation.die_celsius, "down" if after.heat_rung > before.heat_rung else "up"
             told = "the sensor is silent" if celsius is None else f"die reads {celsius:.1f} degC"
-            return f"{told}: {way} to {bits} bit"
-        return f"nothing waited for {self._options.calm_milliseconds} ms: up to {bits} bit"
+            return f"{told}: {way} to {name}"
+        return f"nothing waited for {self._options.calm_milliseconds} ms: up to {name}"

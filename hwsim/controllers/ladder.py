@@ -1,11 +1,17 @@
-"""A ladder of uniform widths, from the most bits to the fewest, as rule-based controllers climb it."""
+"""A ladder of widths, from the most bits to the fewest, as rule-based controllers climb it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from pydantic import StrictInt
+
+from bitmixer.bitwidths import BitAssignment
 from hwsim.controllers.base import NetworkView
 from hwsim.errors import ConfigurationError
+
+Widths = Mapping[str, tuple[StrictInt, StrictInt]]
+"""Site -> [weight bits, activation bits], of every site."""
 
 
 def checked_rungs(network: NetworkView, rungs: Sequence[int] | None) -> tuple[int, ...]:
@@ -23,3 +29,22 @@ def checked_rungs(network: NetworkView, rungs: Sequence[int] | None) -> tuple[in
                 f"its layers allow {', '.join(map(str, possible))}"
             )
     return chosen
+
+
+def named_rungs(network: NetworkView, rungs: Sequence[int | Widths] | None) -> dict[str, BitAssignment]:
+    """Return the rungs by name: uniform ones alone with the most bits first, with mixed ones among them as they come.
+
+    Raises:
+        ConfigurationError: The network cannot run at a uniform width.
+        BitmixerError: A mixed one has other sites than the network, or widths that it does not allow.
+    """
+    uniform = [rung for rung in rungs or () if isinstance(rung, int)]
+    if len(uniform) == len(rungs or ()):
+        return {f"{bits} bit": network.graph.uniform(bits) for bits in checked_rungs(network, uniform or None)}
+    checked_rungs(network, uniform or None)
+    return {
+        f"{rung} bit" if isinstance(rung, int) else f"rung {place}": network.graph.uniform(rung)
+        if isinstance(rung, int)
+        else BitAssignment.from_dict(rung).checked(network.graph.layers)
+        for place, rung in enumerate(rungs or (), start=1)
+    }

@@ -199,6 +199,13 @@ def test_a_found_assignment_is_priced_and_runs(
     named = hwsim("run", scenario, "--controller", f"static:assignment={file}", "--quiet", "--out", tmp_path / "named")
     assert named.code == 0
     assert RunFolder(tmp_path / "named").summary["run_id"] == run.summary["run_id"]  # the content, not the name
+    laddered = hwsim(
+        "run", scenario, "--controller", f"hysteresis:rungs=[{file}, 2]", "--quiet", "--out", tmp_path / "laddered"
+    )
+    assert laddered.code == 0
+    first = RunFolder(tmp_path / "laddered").table("layers").to_pylist()[: len(mixed)]
+    assert {row["layer"]: (row["weight_bits"], row["activation_bits"]) for row in first} == mixed
+
     save_assignment(file, graph.uniform(4))
     assert hwsim("run", scenario, "--quiet", "--out", tmp_path / "other").code == 0
     assert RunFolder(tmp_path / "other").summary["run_id"] != run.summary["run_id"]

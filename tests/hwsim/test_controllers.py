@@ -206,6 +206,30 @@ def test_only_the_given_rungs_are_climbed(network: NetworkView) -> None:
     assert driven.bits == [8, 2]
 
 
+def test_rungs_may_have_widths_of_their_own(network: NetworkView) -> None:
+    sites = network.graph.layers
+    mixed = {site.name: list(site.allowed[-1] if at % 2 else site.allowed[0]) for at, site in enumerate(sites)}
+    rule = build_controller("hysteresis", {"rungs": [8, mixed, 2]})
+    start, state = rule.init(DEVICE, network)
+    down, _ = rule.decide(seen(10, waiting=5), state, np.random.default_rng(1))
+    assert start.widths == network.graph.uniform(8)
+    assert down is not None
+    assert {site: list(widths) for site, widths in down.widths.items()} == mixed
+    assert down.reason == "5 frames wait: down to rung 2"
+
+
+@pytest.mark.parametrize(
+    ("rungs", "message"),
+    [
+        ([{"stem": [8, 8]}], "has no widths in this assignment"),
+        ([8, "rich"], "option 'rungs.1"),
+    ],
+)
+def test_rungs_that_are_no_widths_are_refused(network: NetworkView, rungs: list[Any], message: str) -> None:
+    with pytest.raises(BitmixerError, match=message):
+        build_controller("hysteresis", {"rungs": rungs}).init(DEVICE, network)
+
+
 @pytest.mark.parametrize(
     ("options", "wakes", "period"),
     [({"period_milliseconds": 7}, {"tick"}, 7 * MILLISECOND), ({"wakes_on": "frame"}, {"frame"}, 10 * MILLISECOND)],
