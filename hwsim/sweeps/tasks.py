@@ -6,11 +6,15 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bitmixer.errors import BitmixerError
 from hwsim.errors import HwsimError
 from hwsim.sweeps.executors import Executor
 from hwsim.sweeps.pace import Pace
+
+if TYPE_CHECKING:
+    from hwsim.planning import Plan
 
 Progress = Callable[[str, float], None]
 
@@ -67,8 +71,7 @@ def execute(task: Task, progress: Progress = lambda stage, share: None) -> Outco
     """
     from hwsim import pipeline
 
-    planned = pipeline.plan(task.scenario, controller=task.controller, seed=task.seed, sets=task.sets)
-    folder = task.parent / (task.name or planned.run_id)
+    planned, folder = _planned(task)
     if is_done(folder, planned.run_id):
         return Outcome(folder=folder)
     if pipeline.run(planned, folder, figures=False, progress=progress).get("interrupted"):
@@ -86,11 +89,16 @@ def attempt(task: Task) -> Outcome:
 
 def look_up(task: Task) -> Outcome:
     """Return the run if it is there; make none."""
+    planned, folder = _planned(task)
+    return Outcome(folder=folder if is_done(folder, planned.run_id) else None)
+
+
+def _planned(task: Task) -> tuple[Plan, Path]:
+    """Return a run ready to start, and its folder."""
     from hwsim import pipeline
 
     planned = pipeline.plan(task.scenario, controller=task.controller, seed=task.seed, sets=task.sets)
-    folder = task.parent / (task.name or planned.run_id)
-    return Outcome(folder=folder if is_done(folder, planned.run_id) else None)
+    return planned, task.parent / (task.name or planned.run_id)
 
 
 def is_done(folder: Path, run_id: str) -> bool:
