@@ -126,6 +126,14 @@ def most_worth(frames: Frames, heat: Heat | None = None) -> float:
     return -float(bound)
 
 
+def least_warming(frames: Frames, heat: Heat) -> tuple[FloatArray, FloatArray]:
+    """Return what is kept of the heat over a block [J], and what a frame adds by its end at the least [M, J]."""
+    block, responses = frames.block_seconds, heat.responses_kelvin_per_joule
+    oldest = np.exp(-heat.rates_per_second * (block + frames.allowed_seconds))
+    added = frames.joules @ np.where(responses > 0, oldest[:, None] * responses, responses).T
+    return np.exp(-heat.rates_per_second * block), np.asarray(added)
+
+
 class _Program:
     """Variables: counts of frames [G, M] | backlogs [B] | heat [B, J] | free of a trip [trips, B]."""
 
@@ -205,11 +213,7 @@ class _Program:
 
     def _warming(self, heat: Heat) -> None:
         """y_j(b+1) = exp(-lambda_j block) y_j(b) + what the frames of block b add; y(0) = 0."""
-        block = self._frames.block_seconds
-        kept = np.exp(-heat.rates_per_second * block)
-        oldest = np.exp(-heat.rates_per_second * (block + self._frames.allowed_seconds))
-        responses = heat.responses_kelvin_per_joule
-        added = self._frames.joules @ np.where(responses > 0, oldest[:, None] * responses, responses).T
+        kept, added = least_warming(self._frames, heat)
         blocks = np.arange(self._blocks)
         for at in range(self._rates):
             first = self._begin(0.0, 0.0, self._blocks)

@@ -16,7 +16,8 @@ from hwsim import pipeline
 from hwsim.attainable import machine
 from hwsim.controllers.actions import LadderOptions, build_ladder
 from hwsim.controllers.base import NetworkView
-from hwsim.oracle import Frames, Heat, Trip, most_worth
+from hwsim.oracle import Frames, Heat, Trip, least_warming, most_worth
+from hwsim.plant.thermal import ThermalNetwork
 from hwsim.records.store import RunFolder, numbers
 from hwsim.simulation.control import device_view
 
@@ -28,36 +29,90 @@ CHOICES = np.array(list(itertools.product((0, 1, 2), repeat=FRAMES)))
 """Of each frame a rung, or 2: it is not run."""
 
 
-def frames_of(worth: Any, *, block: float = 1.0) -> Frames:
-    """Return one frame each half second, that has until the next one comes; modes are (rung, clock)."""
+def frames_of(worth: Any, *, block: float = 1.0, elsewhere: float | None = None) -> Frames:
+    """Return one frame each half second, that has until the next one comes; modes are (rung, clock).
+
+    Its joules are spent in one node, or but for a share ``elsewhere`` of them, which another gets.
+    """
+    spent = np.repeat(JOULES, 2)[:, None]
     deadlines = PERIOD * (1 + np.arange(len(worth)))
     return Frames(
         block=(deadlines / block).astype(np.intp), count=np.ones(len(worth)),
         worth=np.repeat(np.asarray(worth, dtype=float), 2, axis=1), rung=np.array([0, 0, 1, 1]),
         seconds=np.array([FAST_SECONDS[0], SLOWER * FAST_SECONDS[0], FAST_SECONDS[1], SLOWER * FAST_SECONDS[1]]),
-        joules=np.repeat(JOULES, 2)[:, None], block_seconds=block, allowed_seconds=PERIOD,
+        joules=spent if elsewhere is None else spent * [1.0 - elsewhere, elsewhere],
+        block_seconds=block, allowed_seconds=PERIOD,
     )  # fmt: skip
 
 
-def lived_through(worth: np.ndarray, capacity: float, resistance: float, trip: float, resume: float) -> np.ndarray:
-    """Return what each of ``CHOICES`` is worth on one node that is polled every ``STEP`` and capped with hysteresis."""
-    count = len(CHOICES)
-    rise, capped, total = np.zeros(count), np.zeros(count, dtype=bool), np.zeros(count)
-    kept = np.exp(-STEP / (capacity * resistance))
+def lived_through(
+    worth: np.ndarray, network: ThermalNetwork, trip: float, resume: float, elsewhere: float = 0.0
+) -> np.ndarray:
+    """Return what each of ``CHOICES`` is worth, the first node polled every ``STEP`` and capped with hysteresis."""
+    count, nodes = len(CHOICES), len(network.nodes)
+    rises, capped, total = np.zeros((count, nodes)), np.zeros(count, dtype=bool), np.zeros(count)
+    rates, shapes, projection, _ = network.modes
+    kept = shapes * np.exp(-STEP * rates) @ projection
+    gained = shapes * (-np.expm1(-STEP * rates) / rates) @ shapes.T
+    spent_in = np.array([1.0 - elsewhere, elsewhere])[:nodes]
     seconds, joules = np.append(FAST_SECONDS, np.inf), np.append(JOULES, 0.0)
     for frame in range(FRAMES):
         chosen = CHOICES[:, frame]
         left = np.where(chosen == 2, np.inf, 1.0)
         for _ in range(round(PERIOD / STEP)):
-            capped = np.where(capped, rise >= resume, rise >= trip)
+            capped = np.where(capped, rises[:, 0] >= resume, rises[:, 0] >= trip)
             share = STEP / seconds[chosen] / np.where(capped, SLOWER, 1.0)
             share = np.where(left > 1e-9, np.minimum(share, left), 0.0)
             left = left - np.where(np.isfinite(left), share, 0.0)
             watts = np.where(chosen == 2, 0.0, share * joules[chosen]) / STEP
-            rise = kept * rise + (1.0 - kept) * resistance * watts
+            rises = rises @ kept.T + (watts[:, None] * spent_in) @ gained.T
         done = left < 1e-6
         total += np.where(done, worth[frame, np.minimum(chosen, 1)], 0.0)
     return total
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32 - 1), st.floats(0.1, 2.0), st.floats(0.1, 10.0), st.floats(0.1, 3.0), st.floats(0.1, 2.0),
+    st.floats(0.0, 1.0),
+)  # fmt: skip
+def test_the_die_is_never_cooler_than_the_program_has_it(
+    seed: int, die: float, board: float, between: float, to_air: float, elsewhere: float
+) -> None:
+    network, luck = two_nodes(die, board, between, to_air), np.random.default_rng(seed)
+    frames = frames_of(np.ones((FRAMES, 2)), elsewhere=elsewhere)
+    kept, added = least_warming(frames, heat_of(network, 1.0))
+    rise, warmth, of_block = np.zeros(2), np.zeros(2), np.zeros(2)
+    spent_in = np.array([1.0 - elsewhere, elsewhere])
+    for frame, rung in enumerate(luck.integers(3, size=FRAMES)):
+        runs = rung < 2
+        busy = FAST_SECONDS[rung] if runs else 0.0
+        before = luck.uniform(0.0, PERIOD - busy)
+        watts = np.outer([0.0, JOULES[rung] / busy if runs else 0.0, 0.0], spent_in)
+        rise, _ = network.advance(rise, np.array([before, busy, PERIOD - before - busy]), watts)
+        if frame and frames.block[frame] > frames.block[frame - 1]:  # its deadline, which is now, begins the block
+            warmth, of_block = kept * warmth + of_block, np.zeros(2)
+            assert warmth.sum() <= rise[0] + 1e-9
+        if runs:
+            of_block = of_block + added[2 * rung]
+
+
+def two_nodes(die: float, board: float, between: float, to_air: float) -> ThermalNetwork:
+    return ThermalNetwork(
+        nodes=("die", "board"), capacities_joules_per_kelvin=np.array([die, board]),
+        conductances_watts_per_kelvin=np.array([[0.0, between], [between, 0.0]]),
+        ambient_conductances_watts_per_kelvin=np.array([0.0, to_air]),
+    )  # fmt: skip
+
+
+def heat_of(network: ThermalNetwork, trip: float) -> Heat:
+    """Return what the program is told of a device that is watched at its first node, counted from rest."""
+    rates, shapes, _, _ = network.modes
+    return Heat(
+        resting_celsius=np.zeros(FRAMES), hottest_celsius=np.full(FRAMES, np.inf), rates_per_second=rates,
+        responses_kelvin_per_joule=shapes[0][:, None] * shapes.T,
+        trips=(Trip(celsius=trip, slower=np.array([False, True, False, True])),), grace_seconds=STEP,
+    )  # fmt: skip
 
 
 @settings(deadline=None, max_examples=40)
@@ -70,16 +125,31 @@ def test_no_decisions_on_a_device_that_throttles_are_worth_more(
     # Within a block a capped device must not cool to where the cap ends.
     most_watts = (JOULES / FAST_SECONDS).max()
     falls = most_watts * resistance * (1.0 - np.exp(-frames.block_seconds / (capacity * resistance)))
-    heat = Heat(
-        resting_celsius=np.zeros(FRAMES), hottest_celsius=np.full(FRAMES, np.inf),
-        rates_per_second=np.array([1.0 / (capacity * resistance)]),
-        responses_kelvin_per_joule=np.array([[1.0 / capacity]]),
-        trips=(Trip(celsius=trip, slower=np.array([False, True, False, True])),), grace_seconds=STEP,
+    network = ThermalNetwork(
+        nodes=("die",), capacities_joules_per_kelvin=np.array([capacity]),
+        conductances_watts_per_kelvin=np.zeros((1, 1)),
+        ambient_conductances_watts_per_kelvin=np.array([1 / resistance]),
     )  # fmt: skip
-    bound = most_worth(frames, heat)
-    best = lived_through(worth, capacity, resistance, trip, trip - falls - spare).max()
+    bound = most_worth(frames, heat_of(network, trip))
+    best = lived_through(worth, network, trip, trip - falls - spare).max()
     assert best <= bound + 1e-6
     assert bound <= most_worth(frames) + 1e-6
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(0, 2**32 - 1), st.floats(0.3, 1.0), st.floats(1.0, 10.0), st.floats(0.2, 2.0), st.floats(0.1, 1.0),
+    st.floats(1.0, 8.0), st.floats(0.0, 1.0),
+)  # fmt: skip
+def test_so_it_is_where_another_node_is_heated(
+    seed: int, die: float, board: float, between: float, to_air: float, trip: float, elsewhere: float
+) -> None:
+    worth = np.random.default_rng(seed).random((FRAMES, 2)) + np.array([0.5, 0.0])
+    frames = frames_of(worth, elsewhere=elsewhere)
+    network = two_nodes(die, board, between, to_air)
+    # A cap that never ends, whatever the cooling.
+    best = lived_through(worth, network, trip, -np.inf, elsewhere).max()
+    assert best <= most_worth(frames, heat_of(network, trip)) + 1e-6
 
 
 def test_heat_that_bars_the_dear_rung_is_in_the_bound() -> None:
