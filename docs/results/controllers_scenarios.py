@@ -95,7 +95,7 @@ def measure(folder: Path, scenarios: Sequence[str], arms: Sequence[str], seeds: 
 
 def _measure_one(folder: Path, scenario: str, label: str, controller: str, seed: int) -> None:
     from hwsim import pipeline
-    from hwsim.errors import InvariantError
+    from hwsim.errors import HwsimError
 
     file = (
         folder / f"{''.join(letter if letter.isalnum() or letter in '=.@_' else '-' for letter in label)}-{seed}.json"
@@ -106,11 +106,11 @@ def _measure_one(folder: Path, scenario: str, label: str, controller: str, seed:
     found: dict[str, Any] = {"scenario": scenario, "rule": label, "seed": seed}
     try:
         summary = pipeline.run(pipeline.plan(scenario, controller=controller, seed=seed), run, figures=False)
-    except InvariantError as error:
+    except HwsimError as error:  # refused, or broken off
         found["failed"] = str(error)
     else:
         found |= {name: summary[name] for name in KEPT} | _worth(run, summary, folder / f"bound-{seed}.json")
-    shutil.rmtree(run)
+    shutil.rmtree(run, ignore_errors=True)
     file.write_text(json.dumps(found), encoding="utf-8")
 
 
