@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from bitmixer.documents import Section, key_of
 from bitmixer.documents.source import written
 from bitmixer.errors import did_you_mean
+from bitmixer.output_files import make_folder
 from hwsim.config.explanations import explanations, summary
 from hwsim.config.extending import read_extended
 from hwsim.config.packaged import find
@@ -178,11 +179,13 @@ def _behind_signs(lines: Iterator[str]) -> Iterator[str]:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a profile where there is none.
+    """Write a profile where there is none, and make its folder.
 
     Raises:
-        ConfigurationError: Something is there, or the folder cannot be written to.
+        ConfigurationError: Something is there, or the file cannot be written.
+        OutputError: The folder cannot be made.
     """
+    make_folder(path.parent)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

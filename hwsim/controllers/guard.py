@@ -6,10 +6,12 @@ import math
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
+from pathlib import Path
 from types import FrameType
 from typing import Any, get_args
 
@@ -79,8 +81,9 @@ class Guard:
         Raises:
             ControllerError: It fails.
         """
+        frame = "" if observation.frame is None else f", frame {observation.frame}"
         decision, after = self._answer(
-            f"decide at {observation.time_picoseconds / 1e12:.6f} s, frame {observation.frame}",
+            f"decide at {observation.time_picoseconds / 1e12:.6f} s{frame}",
             partial(self._controller.decide, observation, state, generator),
         )
         if decision is not None:
@@ -110,7 +113,7 @@ class Guard:
         except Exception as error:
             if may_refuse and isinstance(error, HwsimError | BitmixerError):
                 raise
-            raise ControllerError(f"{self.name}: {question}: raised {type(error).__name__}: {error}") from error
+            raise ControllerError(f"{self.name}: {question}: raised {_told(error)}") from error
         if watch.left_seconds < 0:
             raise self._too_long(question)
         if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Decision | None)):
@@ -148,6 +151,17 @@ class Guard:
             if not isinstance(widths, tuple) or widths not in graph[site].allowed:
                 allowed = ", ".join(map(str, graph[site].allowed))
                 raise ControllerError(f"{self.name}: site {site!r} cannot run at {widths}; it allows {allowed}")
+
+
+def _told(error: Exception) -> str:
+    """Return an error's kind and message, and the last line of the asked code's own file that it passed through.
+
+    The file stands without its folder, so that records that hold the message are the same on every machine.
+    """
+    lines = traceback.extract_tb(error.__traceback__)[1:]  # the first is the question itself
+    own = [line for line in lines if line.filename == lines[0].filename]
+    place = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 class _TookTooLongError(BaseException):

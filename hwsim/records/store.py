@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bitmixer.errors import GraphFormatError
+from bitmixer.errors import GraphFormatError, did_you_mean
 from bitmixer.graph import LayerGraph
 from hwsim.errors import RecordsError
 
@@ -107,9 +107,10 @@ class RunFolder:
         """
         with self._opened(name) as file:
             if missing := [column for column in columns or () if column not in file.schema_arrow.names]:
+                near = did_you_mean(missing[0], file.schema_arrow.names)
                 raise RecordsError(
-                    f"{self.path / name}.parquet: lacks the column {', '.join(missing)}; "
-                    f"another version of hwsim wrote it: {_how_to_get(self.path)}"
+                    f"{self.path / name}.parquet: lacks the column {', '.join(missing)}: {near}; "
+                    f"or, where another version of hwsim wrote it, {_how_to_get(self.path)}"
                 )
             return file.read(columns=None if columns is None else list(columns))
 

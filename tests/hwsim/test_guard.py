@@ -55,8 +55,9 @@ class Rule:
                 return None
         return None, state + 1
 '''
+RAISING_LINE = MODULE[: MODULE.index("return 1 / 0")].count("\n") + 1
 FAULTS = {
-    "raises": "raised ZeroDivisionError: division by zero",
+    "raises": f"raised ZeroDivisionError: division by zero (faulty_rules.py:{RAISING_LINE})",
     "hangs": "gave no answer within 0.5 s of its own time, or 5 s of real time",
     "nan": "cannot run at (nan, 4); it allows",
     "clock": "requests NaN Hz; expected a whole number above 0",

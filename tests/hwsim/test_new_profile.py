@@ -123,5 +123,12 @@ def test_nothing_is_overwritten_and_wrong_names_are_answered(hwsim: Command, tmp
     assert path.read_text(encoding="utf-8") == "mine"
     hwsim("profiles", "new", "b", "--from", "rk3588", "--out", tmp_path / "b.yaml").refused("did you mean 'rk3588_npu'")
     hwsim("profiles", "new", "b", "--array", "bismos", "--out", tmp_path / "b.yaml").refused("did you mean 'bismo'")
-    told = hwsim("profiles", "new", "b", "--out", tmp_path / "b.yaml", "--json")
-    assert json.loads(told.out) == {"name": "b", "file": str(tmp_path / "b.yaml")}
+    (tmp_path / "taken").write_text("mine", encoding="utf-8")
+    hwsim("profiles", "new", "b", "--out", tmp_path / "taken" / "b.yaml").refused("a file stands where a folder")
+
+
+def test_a_profile_is_written_into_a_folder_that_is_made(hwsim: Command, tmp_path: Path) -> None:
+    path = tmp_path / "boards" / "b.yaml"
+    told = hwsim("profiles", "new", "b", "--out", path, "--json")
+    assert json.loads(told.out) == {"name": "b", "file": str(path)}
+    assert path.is_file()

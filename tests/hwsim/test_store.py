@@ -94,8 +94,14 @@ def test_records_of_another_version_are_refused(folder: Path) -> None:
     (folder / "manifest.json").write_text('{"run_id": "r1"}')
     with pytest.raises(RecordsError, match=r"manifest\.json: lacks controller, seed.*another version"):
         _ = RunFolder(folder).manifest
-    with pytest.raises(RecordsError, match=r"telemetry\.parquet: lacks the column fan_speed"):
-        RunFolder(folder).table("telemetry", ["die_celsius", "fan_speed"])
+    with pytest.raises(RecordsError, match=r"telemetry\.parquet: lacks the column fan_speed.*another version"):
+        RunFolder(folder).table("telemetry", ["fan_speed"])
+
+
+def test_a_mistyped_column_is_answered_with_the_nearest_one(folder: Path) -> None:
+    name = RunFolder(folder).table("telemetry").column_names[0]
+    with pytest.raises(RecordsError, match=f"lacks the column {name}s: did you mean '{name}'"):
+        RunFolder(folder).table("telemetry", [f"{name}s"])
 
 
 def test_the_digest_sees_neither_the_13th_digit_nor_how_files_are_packed(folder: Path) -> None:
