@@ -98,7 +98,7 @@ def _dynamic_joules(folder: Path, stream: str, costs: CostTable, device: Device)
         executed = pc.invert(pc.is_in(whole.column("purpose"), value_set=pa.array(MOVING)))
         batch = whole.filter(pc.and_(executed, pc.equal(whole.column("stream"), stream)))
         layer = batch.column("layer").dictionary_encode()
-        positions = np.array([names[name] for name in layer.dictionary.to_pylist()])[layer.indices.to_numpy()]
+        positions = np.array([names[name] for name in layer.dictionary.to_pylist()], np.int64)[layer.indices.to_numpy()]
         keys = np.stack([
             positions,
             *(batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in columns[1:6]),

@@ -124,7 +124,7 @@ def plan(
     scenario, profile, path = load_scenario(scenario_name, sets)
     scenario = _with_data_placed(scenario, path)
     if seed is not None:
-        scenario = scenario.model_copy(update={"seed": seed})
+        scenario = scenario.model_copy(update={"seed": _checked_seed(seed)})
     if controller is not None:
         rule = controller.removesuffix(AT_FRAMES)
         if rule != controller:
@@ -344,6 +344,12 @@ def _from_anywhere(network: str, scenario_path: Path) -> str:
     """Return a network's name, or its path as any scenario can name it."""
     found = Path(beside(network, scenario_path))
     return str(found.resolve()) if found.exists() else network
+
+
+def _checked_seed(seed: object) -> int:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ConfigurationError(f"seed: expected a whole number from 0; got {seed!r}")
+    return seed
 
 
 def _with_assignments(

@@ -18,11 +18,11 @@ from controllers_regret import interval
 HERE = Path(__file__).parent
 SEARCHED = {
     f"searched, {joules} mJ": f"static:assignment={HERE / 'controllers_searched' / f'{joules}mJ.json'}"
-    for joules in ("13.2", "19.5", "40.4")
+    for joules in ("13.2", "19.5", "26", "32", "40.4")
 }
-"""Of at most so much energy of a frame's layers: that of uniform 3 bits, of 4 bits, and of ``hysteresis``."""
-OVER_SEARCHED = "hysteresis over searched"
-"""The rule, with the searched assignments for rungs instead of uniform widths."""
+"""Of at most so much energy of a frame's layers: that of uniform 3 bits, of 4 bits, two between, and of ``hysteresis``."""
+OVER_SEARCHED, RUNGS = "hysteresis over searched", ("40.4", "19.5", "13.2")
+"""The rule, with three of the searched assignments for rungs instead of uniform widths."""
 SEARCHED_FOR = ("resnet20_mnist5k", "mnist5k+noise0.8@7")
 SEARCH_COMMAND = (
     "python -m hwsim cost --network resnet20_mnist5k --all-widths --inputs 28 > costs.csv; python -m bitmixer search "
@@ -48,7 +48,7 @@ LEFT_OUT = {
     "values_digits": "60 ms: shorter than what most rules wait between two looks",
 }
 OWN = {
-    "unknown_device": ("mpc:rungs=[4, 3, 2]", "ids:rungs=[4, 3, 2]:energy_weight=0"),
+    "unknown_device": ("mpc:rungs=[4, 3, 2]:energy_weight=0", "ids:rungs=[4, 3, 2]:energy_weight=0"),
     "brown_out": ("emergency",),
     "emergency_one_bit": ("emergency",),
     "bandwidth_contention": ("bandwidth_greedy",),
@@ -75,7 +75,7 @@ def rules(scenario: str) -> dict[str, str]:
     planned = plan(scenario)
     stream = planned.streams[0]
     statics = [each for each in default_controllers(scenario) if each.startswith("static")]
-    files = ", ".join(name.partition("=")[2] for name in reversed(SEARCHED.values()))
+    files = ", ".join(SEARCHED[f"searched, {joules} mJ"].partition("=")[2] for joules in RUNGS)
     laddered = SEARCHED | {OVER_SEARCHED: f"hysteresis:rungs=[{files}]"}
     searched = laddered if (stream.checkpoint.name, stream.stream.data_over_time.names[0]) == SEARCHED_FOR else {}
     named = (*statics, *MID_FRAME, *HEEDING, *OWN.get(scenario, ()))

@@ -1,6 +1,6 @@
 """What docs/results/sgquant.py also measures of GCN: strategies of bit selection, and one network for all widths.
 
-Usage, with BITMIXER_DATA set: python docs/results/sgquant_choices.py [--seeds 5]; then python docs/results/sgquant.py page
+Usage, with BITMIXER_DATA set: python docs/results/sgquant_choices.py [--seeds 20] [--selections 5]; then python docs/results/sgquant.py page
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ ABOUT_SWITCHABLE = (
 )
 
 
-def measure(seeds: int) -> None:
-    """Run every graph with every seed that the twin does not have."""
+def measure(seeds: int, selections: int) -> None:
+    """Run every graph with every seed that the twin does not have; selection, which takes longest, with the first seeds."""
     found: dict[str, Any] = json.loads(TWIN.read_text(encoding="utf-8")) if TWIN.is_file() else {"runs": {}}
     found["command"] = COMMAND
     for seed in range(seeds):
         for data in DATA:
             runs = found["runs"].setdefault(data, {})
             if str(seed) not in runs:
-                runs[str(seed)] = _run(data, seed)
+                runs[str(seed)] = _run(data, seed, selects=seed < selections)
                 TWIN.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def _run(data: str, seed: int) -> dict[str, Any]:
+def _run(data: str, seed: int, *, selects: bool) -> dict[str, Any]:
     import torch
 
     from bitmixer.data.planetoid import load_planetoid
@@ -65,7 +65,13 @@ def _run(data: str, seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     network = create_graph_network("gcn", GraphNetworkForm(features=graph.features, classes=graph.classes))
     train(network, topology, network.schedule, seed=seed)
-    return {"switchable": _switchable(network, topology, seed), "selection": _selection(network, topology, seed)}
+    found = {"switchable": _switchable(network, topology, seed)}
+    return found | ({"selection": _selection(network, topology, seed)} if selects else {})
+
+
+def _selecting(by_seed: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what was selected, by strategy, for every seed that did."""
+    return [run["selection"] for run in by_seed.values() if "selection" in run]
 
 
 def _selection(network: Any, topology: Any, seed: int) -> dict[str, Any]:
@@ -123,12 +129,13 @@ def _selection_part(runs: dict[str, Any]) -> str:
         "|---|--:|---|--:|--:|--:|--:|",
     ]
     for data, by_seed in runs.items():
-        for strategy in next(iter(by_seed.values()))["selection"]:
-            rows = [run["selection"][strategy] for run in by_seed.values()]
+        selected = _selecting(by_seed)
+        for strategy in selected[0]:
+            rows = [each[strategy] for each in selected]
             saved = [row["progress"][-1] for row in rows]
             lost = [row["test_difference"] for row in rows if row["test_difference"] is not None]
             gained = _interval(lost) if lost else "none feasible"
-            chance = [run["selection"]["random"]["progress"][-1] for run in by_seed.values()]
+            chance = [each["random"]["progress"][-1] for each in selected]
             more = sum(ours > theirs for ours, theirs in zip(saved, chance, strict=True))
             ahead = "" if strategy == "random" else f"{more} of {len(rows)} seeds"
             lines.append(
@@ -176,8 +183,9 @@ def draw(runs: dict[str, Any]) -> None:
     with mpl.rc_context({"svg.hashsalt": "sgquant", "svg.fonttype": "path"}):
         figure = Figure(figsize=(8, 3.4), layout="constrained")
         for axes, (data, by_seed) in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True):
-            for colour, strategy in enumerate(next(iter(by_seed.values()))["selection"]):
-                curves = np.array([run["selection"][strategy]["progress"] for run in by_seed.values()])
+            selected = _selecting(by_seed)
+            for colour, strategy in enumerate(selected[0]):
+                curves = np.array([each[strategy]["progress"] for each in selected])
                 counts = np.arange(1, curves.shape[1] + 1)
                 axes.fill_between(counts, curves.min(axis=0), curves.max(axis=0), alpha=0.15, color=f"C{colour}", lw=0)
                 axes.plot(counts, curves.mean(axis=0), color=f"C{colour}", label=strategy)
@@ -193,8 +201,10 @@ def draw(runs: dict[str, Any]) -> None:
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    measure(parser.parse_args().seeds)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--selections", type=int, default=5, help="how many of the seeds select bits, too")
+    asked = parser.parse_args()
+    measure(asked.seeds, asked.selections)
 
 
 if __name__ == "__main__":

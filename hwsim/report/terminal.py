@@ -192,11 +192,14 @@ def comparison_verdict(comparison: Comparison) -> str:
     energy = named[best]["energy_per_input_joules"].mean
     cost = "" if energy is None else f", at {energy * 1e3:.2f} mJ per input"
     what = "of the inputs are answered right and on time" if with_outputs else "of the frames are on time"
+    if len(known) == 1:
+        return f"{best}, alone: {_percent(known[best])} {what}{cost}."
     told = f"{best} does best: {_percent(known[best])} {what}{cost}."
     if comparison.pareto is not None:
-        front = comparison.pareto.front
+        *others, last = comparison.pareto.front
         losses = "energy, accuracy and deadlines" if with_outputs else "energy and deadlines"
-        told += f" {', '.join(front)} {'are' if len(front) > 1 else 'is'} beaten by no other in {losses} at once."
+        front = f"{', '.join(others)} and {last} are each" if others else f"{last} is"
+        told += f" {front} better in some of {losses}, taken together, than any other."
     return told
 
 
@@ -215,7 +218,7 @@ def short_interval(interval: Interval, written: Format) -> tuple[str, str]:
     if interval.mean is None or interval.low is None or interval.high is None:
         return NO_VALUE, ""
     mean, low, high = (written(value) for value in (interval.mean, interval.low, interval.high))
-    return mean, "" if low == high else f"{low}-{high}"
+    return mean, "" if low == high else f"{low} to {high}"
 
 
 def print_controllers(known: Mapping[str, Mapping[str, Any]]) -> None:

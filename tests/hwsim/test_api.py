@@ -142,6 +142,12 @@ def test_errors_are_those_of_the_command_line(bursty: str, tmp_path: Path) -> No
         _ = hwsim.rnu
 
 
+@pytest.mark.parametrize("seed", ["x", 1.5, -1, True])
+def test_a_seed_is_a_whole_number(bursty: str, seed: Any) -> None:
+    with pytest.raises(ConfigurationError, match="seed: expected a whole number from 0; got"):
+        hwsim.run(bursty, seed=seed)
+
+
 def test_a_comparison_has_rows_of_means_and_intervals(compared: hwsim.ComparedRuns) -> None:
     table = compared.table()
     assert list(table.columns) == ["controller", "metric", "mean", "low", "high"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bitmixer.graph import LayerGraph
@@ -159,6 +159,10 @@ def dram(setup: Setup, traffic: BackgroundTraffic, accelerator_share: float) -> 
     return SharedDram(bandwidth_bits_per_second=bandwidth, accelerator_share=accelerator_share, traffic=traffic)
 
 
+@example(  # one stream never runs a layer
+    fault="brown_out", seed=0, periods=(20, 20), priorities=(0, 0), overlap="ideal", decisions="mid_frame", rests=False,
+    loads=(),
+)  # fmt: skip
 @given(
     fault=st.sampled_from(sorted(FAULTS)), seed=st.integers(0, 99), periods=st.tuples(*[st.integers(20, 90)] * 2),
     priorities=st.tuples(*[st.integers(0, 2)] * 2), overlap=OVERLAPS,

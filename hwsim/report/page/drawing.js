@@ -73,7 +73,7 @@ function drawPanel(panel) {
     }
     panel.marks.forEach((mark, at) => {
       element(svg, "svg:line", {x1: LEFT, x2: WIDTH - RIGHT, y1: up(mark.value), y2: up(mark.value), stroke: "var(--s1)", "stroke-dasharray": "6 4"});
-      element(svg, "svg:text", {x: WIDTH - RIGHT - 70 * at, y: up(mark.value) - 3, "text-anchor": "end"}, `${mark.name} ${short(mark.value)}`);
+      element(svg, "svg:text", {x: WIDTH - RIGHT - 70 * at, y: up(mark.value) - 3, "text-anchor": "end", class: "mark"}, `${mark.name} ${short(mark.value)}`);
     });
     panel.lines.forEach((line, at) => {
       let path = "", before = null;

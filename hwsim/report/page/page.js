@@ -9,11 +9,13 @@ function drawMap(map) {
     element(entry, "span", {}, `${width} bit`);
   }
   const told = element(legend, "span", {class: "faint"});
+  const names = map.layers.map((name) => name.replace(/^stages\./, ""));
+  const fits = Math.max(...names.map((name) => name.length)) <= 12;  // long names stand on the map, not in the margin
+  const beside = fits ? {x: LEFT - 4, "text-anchor": "end"} : {x: LEFT + 3};
   redraws.push(() => {
     svg.replaceChildren();
     timeAxis(svg, height);
     map.rows.forEach((cells, at) => {
-      element(svg, "svg:text", {x: LEFT - 4, y: row * (at + 0.75), "text-anchor": "end", "font-size": 9}, map.layers[at].replace(/^stages\./, ""));
       for (let start = 0; start < cells.length;) {
         let end = start;
         while (end < cells.length && cells[end] === cells[start]) end++;
@@ -22,6 +24,7 @@ function drawMap(map) {
           element(svg, "svg:rect", {x: place(from), y: row * at, width: place(to) - place(from), height: row - 1, fill: `var(--b${cells[start]})`});
         start = end;
       }
+      element(svg, "svg:text", {...beside, y: row * (at + 0.75), "font-size": 9, class: "mark"}, names[at]);
     });
   });
   readers.push({svg, height, tell: (time, y) => {
