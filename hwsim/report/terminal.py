@@ -198,8 +198,8 @@ def comparison_verdict(comparison: Comparison) -> str:
     if comparison.pareto is not None:
         *others, last = comparison.pareto.front
         losses = "energy, accuracy and deadlines" if with_outputs else "energy and deadlines"
-        front = f"{', '.join(others)} and {last} are each" if others else f"{last} is"
-        told += f" {front} better in some of {losses}, taken together, than any other."
+        front = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        told += f" Where {losses} all count, {front} beaten by no other."
     return told
 
 
