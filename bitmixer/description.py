@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from bitmixer import vocabulary
 from bitmixer.adoption import FunctionalNorm
 from bitmixer.errors import CheckpointError, did_you_mean
-from bitmixer.interchange.padded_pools import PaddedAvgPool2d, PaddedMaxPool2d
 from bitmixer.layers import ExactReduction, Site, StochasticDepth, StoredTensor, TransitionalNorm
+from bitmixer.padded_pools import PaddedAvgPool2d, PaddedMaxPool2d
 
 _OURS = (Site, StoredTensor, TransitionalNorm, ExactReduction, StochasticDepth)
 """What conversion makes, and what drops layers in training by a function of another package."""

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from bitmixer.interchange.padded_pools import PaddedAvgPool2d, PaddedMaxPool2d
 from bitmixer.interchange.readers.operation import Operation
 from bitmixer.interchange.readers.windows import Window
 from bitmixer.interchange.values import Value
+from bitmixer.padded_pools import PaddedAvgPool2d, PaddedMaxPool2d
 
 MAXIMA = {3: nn.MaxPool1d, 4: nn.MaxPool2d}
 AVERAGES = {3: nn.AvgPool1d, 4: nn.AvgPool2d}
