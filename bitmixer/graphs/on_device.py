@@ -6,7 +6,6 @@ multiplies weights and messages of few bits, too.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,8 +13,9 @@ import numpy as np
 
 from bitmixer.bitwidths import BitAssignment, BitWidths
 from bitmixer.graphs.network import GraphNetwork
+from bitmixer.graphs.switchable import train_in_turns
 from bitmixer.graphs.topology import Topology
-from bitmixer.graphs.training import judge, train
+from bitmixer.graphs.training import judge
 
 
 def train_for_device(
@@ -39,14 +39,8 @@ def train_for_device(
     """
     uniform = [_uniform(network, bits) for bits in sorted(widths, reverse=True)]
     network.calibrate_weights()
-    network.calibrate(topology, uniform)
     turns = _turns(network, widths, np.random.default_rng(seed))
-    slower = dataclasses.replace(network.schedule, learning_rate=network.schedule.learning_rate / 2, epochs=epochs)
-    train(
-        network, topology, slower, seed=seed, before_step=lambda: network.assign(next(turns)),
-        before_validation=lambda: network.assign(uniform[-1]),
-    )  # fmt: skip
-    network.calibrate(topology, uniform)
+    train_in_turns(network, topology, uniform, turns, seed=seed, epochs=epochs)
 
 
 def device_metrics(

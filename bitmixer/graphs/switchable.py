@@ -7,11 +7,12 @@ all; ranges are kept per class and width.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from bitmixer.bitwidths import BitAssignment
-from bitmixer.graphs.network import GraphNetwork, Schedule
+from bitmixer.graphs.network import GraphNetwork
 from bitmixer.graphs.sites import choices, chosen
 from bitmixer.graphs.topology import Topology
 from bitmixer.graphs.training import train
@@ -37,10 +38,35 @@ def train_switchable(
         BitWidthError: The network was not built for a width.
     """
     uniform = uniform_assignments(network, widths)
-    network.calibrate(topology, uniform)
     turns = _turns(network, widths, np.random.default_rng(seed))
-    schedule = network.schedule
-    slower = Schedule(learning_rate=schedule.learning_rate / 2, weight_decay=schedule.weight_decay, epochs=epochs)
+    train_in_turns(network, topology, uniform, turns, seed=seed, epochs=epochs)
+
+
+def train_in_turns(
+    network: GraphNetwork,
+    topology: Topology,
+    uniform: Sequence[BitAssignment],
+    turns: Iterator[BitAssignment],
+    *,
+    seed: int,
+    epochs: int,
+) -> None:
+    """Train a network on, in place, each step under the next assignment.
+
+    Args:
+        network: A trained network.
+        topology: The graph.
+        uniform: Assignments that ranges are measured for; the epoch kept is the best on validation nodes at the last.
+        turns: The assignment of each step.
+        seed: Of dropout.
+        epochs: Steps, at half of the network's own rate.
+
+    Raises:
+        TrainingError: As in :func:`bitmixer.graphs.training.train`.
+        BitWidthError: The network was not built for a width.
+    """
+    network.calibrate(topology, uniform)
+    slower = replace(network.schedule, learning_rate=network.schedule.learning_rate / 2, epochs=epochs)
     train(
         network, topology, slower, seed=seed, before_step=lambda: network.assign(next(turns)),
         before_validation=lambda: network.assign(uniform[-1]),
