@@ -25,8 +25,9 @@ def progress_on_stderr(
         yield lambda done, step: print(step, file=sys.stderr, flush=True)
     else:
         from rich.console import Console
+        from rich.markup import escape
         from rich.progress import Progress
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("starting", total=total)
-            yield lambda done, step: bar.update(task, description=step, completed=done)
+            yield lambda done, step: bar.update(task, description=escape(step), completed=done)

@@ -57,4 +57,4 @@ def print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, 
     table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console().print(table, markup=False)

@@ -19,6 +19,7 @@ def progress_bar(*, quiet: bool, estimates: bool = True) -> Iterator[Callable[[s
         yield lambda stage, share: None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress, TimeRemainingColumn
 
     columns = [
@@ -26,4 +27,4 @@ def progress_bar(*, quiet: bool, estimates: bool = True) -> Iterator[Callable[[s
     ]
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=1.0)
-        yield lambda stage, share: bar.update(task, description=stage, completed=share)
+        yield lambda stage, share: bar.update(task, description=escape(stage), completed=share)

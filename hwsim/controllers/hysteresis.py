@@ -79,8 +79,7 @@ class Hysteresis:
         """Start with the most bits."""
         if not device.trip_celsius:
             raise ConfigurationError("controller hysteresis: the device has no throttling trip to stay below")
-        rungs = named_rungs(network, self._options.rungs)
-        self._rungs, self._assignments = tuple(rungs), tuple(rungs.values())
+        self._rungs, self._assignments = zip(*named_rungs(network, self._options.rungs), strict=True)
         self._hot_celsius = device.trip_celsius[0] - self._options.hot_margin_kelvin
         self._cool_celsius = device.trip_celsius[0] - self._options.cool_margin_kelvin
         start = Decision(widths=self._assignments[0], reason=f"start at {self._rungs[0]}")

@@ -31,20 +31,19 @@ def checked_rungs(network: NetworkView, rungs: Sequence[int] | None) -> tuple[in
     return chosen
 
 
-def named_rungs(network: NetworkView, rungs: Sequence[int | Widths] | None) -> dict[str, BitAssignment]:
-    """Return the rungs by name: uniform ones alone with the most bits first, with mixed ones among them as they come.
+def named_rungs(network: NetworkView, rungs: Sequence[int | Widths] | None) -> list[tuple[str, BitAssignment]]:
+    """Return the rungs with their names: uniform ones with the most bits first, with mixed ones as given.
 
     Raises:
         ConfigurationError: The network cannot run at a uniform width.
         BitmixerError: A mixed one has other sites than the network, or widths that it does not allow.
     """
     uniform = [rung for rung in rungs or () if isinstance(rung, int)]
-    if len(uniform) == len(rungs or ()):
-        return {f"{bits} bit": network.graph.uniform(bits) for bits in checked_rungs(network, uniform or None)}
-    checked_rungs(network, uniform or None)
-    return {
-        f"{rung} bit" if isinstance(rung, int) else f"rung {place}": network.graph.uniform(rung)
+    chosen = checked_rungs(network, uniform or None)
+    ordered = chosen if len(uniform) == len(rungs or ()) else rungs or ()
+    return [
+        (f"{rung} bit", network.graph.uniform(rung))
         if isinstance(rung, int)
-        else BitAssignment.from_dict(rung).checked(network.graph.layers)
-        for place, rung in enumerate(rungs or (), start=1)
-    }
+        else (f"rung {place}", BitAssignment.from_dict(rung).checked(network.graph.layers))
+        for place, rung in enumerate(ordered, start=1)
+    ]

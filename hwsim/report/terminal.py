@@ -106,8 +106,8 @@ def print_summary(summary: Mapping[str, Any], *, console: Console | None = None)
         console: Where to; stdout by default.
     """
     console = console or Console(highlight=False)
-    console.print(f"[bold]{summary['controller']}[/bold] (run {summary['run_id']})")
-    console.print(verdict(summary))
+    console.print(Text.assemble((summary["controller"], "bold"), f" (run {summary['run_id']})"))
+    console.print(verdict(summary), markup=False)
     for heading, metrics in SECTIONS.items():
         table = Table(title=heading, title_justify="left", title_style="bold", box=None, show_header=False)
         table.add_column(justify="right", min_width=12)
@@ -129,7 +129,8 @@ def print_comparison(comparison: Comparison, *, console: Console | None = None) 
     """
     console = console or Console(highlight=False)
     runs = f"{comparison.replications} run{'s' * (comparison.replications > 1)} of each controller"
-    console.print(f"[bold]{comparison.scenario}[/bold]: means of {runs}, with 95 % intervals over runs and test inputs")
+    told = f": means of {runs}, with 95 % intervals over runs and test inputs"
+    console.print(Text.assemble((comparison.scenario, "bold"), told))
     table = Table(box=None, padding=(0, 0, 1, 1), pad_edge=False)
     table.add_column("controller")
     for heading, _ in COMPARED.values():
@@ -138,8 +139,8 @@ def print_comparison(comparison: Comparison, *, console: Console | None = None) 
     for controller, metrics in (*comparison.controllers.items(), *more.items()):
         cells = [_with_interval(metrics[metric], written) for metric, (_, written) in COMPARED.items()]
         table.add_row(controller, *cells)
-    console.print(table)
-    console.print(comparison_verdict(comparison), soft_wrap=True)
+    console.print(table, markup=False)  # labels of controllers have brackets
+    console.print(comparison_verdict(comparison), soft_wrap=True, markup=False)
 
 
 def print_provenance(numbers: Sequence[Provenance], *, console: Console | None = None) -> None:
@@ -151,9 +152,8 @@ def print_provenance(numbers: Sequence[Provenance], *, console: Console | None =
     """
     console = console or Console(highlight=False)
     for number in numbers:
-        console.print(
-            f"[bold]{number.path}[/bold]: {number.value}{f', scaled to {number.scaled}' if number.scaled else ''}"
-        )
+        scaled = f", scaled to {number.scaled}" if number.scaled else ""
+        console.print(Text.assemble((number.path, "bold"), f": {number.value}{scaled}"))
         told = number.source or f"assumed, range {number.range}: {number.assumption}"
         console.print(Padding(Text(told), (0, 0, 0, 4)))
 

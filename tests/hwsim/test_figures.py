@@ -259,6 +259,14 @@ def test_the_comparison_fits_a_terminal(run: RunFolder) -> None:
     assert "…" not in shown
 
 
+def test_labels_are_printed_as_they_are(run: RunFolder) -> None:
+    label = "hysteresis:rungs=[/a/rich.json, b.json, 2]"
+    assert label in printed(print_summary, run.summary | {"controller": label})
+    shown = printed(print_comparison, compare({label: [run], "static": [run]}, scenario="hot"))
+    assert "[/a/rich.json" in shown.replace("\n", "")
+    assert f"{label} and static are beaten by no other" in shown.replace("\n", " ")
+
+
 def test_every_number_of_a_profile_says_where_it_is_from() -> None:
     sourced = Provenance(path="a.b", value="8", range="", source="a paper [1]", assumption=None)
     assumed = Provenance(path="c", value="2 W", range="1 W to 3 W", source=None, assumption="a guess")
