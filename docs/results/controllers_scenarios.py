@@ -149,6 +149,7 @@ def collected(folder: Path) -> dict[str, Any]:
     return {
         "command": "python docs/results/controllers.py scenarios",
         "search_command": SEARCH_COMMAND,
+        "rungs": RUNGS,
         "energy_weight": ENERGY_WEIGHT,
         "left_out": LEFT_OUT,
         "by_scenario": found,

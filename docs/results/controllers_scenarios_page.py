@@ -39,7 +39,8 @@ def _whole_table(found: Mapping[str, Any]) -> str:
 
 Rules as they come, without options, unless the row says otherwise; means over the seeds named, with 95 % intervals where they have three or
 more and differ. `searched` are static mixed assignments ([how](../budgets.md)): the least loss for at most so much energy of a frame's
-layers, on 500 training images with noise of their own, so that no frame's input chose them. `clock only, 8 bits` is
+layers, on 500 training images with noise of their own, so that no frame's input chose them. `hysteresis over searched` has those of
+{", ".join(found["rungs"])} mJ for rungs instead of uniform widths (`hysteresis:rungs=[a.json, b.json, c.json]`). `clock only, 8 bits` is
 `step_wise:rungs=[8]`. Regret is the mean worth of a frame (right and on time, less {found["energy_weight"]} of its energy in parts of that at 8 bits) that is
 missing to `informed_on_device` of `hwsim.regret`, a bound from above over *uniform* widths within the device's time and heat: a mixed
 assignment may lie beyond it, as a negative regret says. A dash: no outputs, or several streams.

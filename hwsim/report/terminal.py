@@ -132,7 +132,7 @@ def print_comparison(comparison: Comparison, *, console: Console | None = None) 
     told = f": means of {runs}, with 95 % intervals over runs and test inputs"
     console.print(Text.assemble((comparison.scenario, "bold"), told))
     table = Table(box=None, padding=(0, 0, 1, 1), pad_edge=False)
-    table.add_column("controller")
+    table.add_column("controller", overflow="fold", min_width=10)
     for heading, _ in COMPARED.values():
         table.add_column(heading, justify="right", no_wrap=True)
     more = {f"{controller} - {comparison.baseline}": metrics for controller, metrics in comparison.differences.items()}
@@ -218,7 +218,8 @@ def short_interval(interval: Interval, written: Format) -> tuple[str, str]:
     if interval.mean is None or interval.low is None or interval.high is None:
         return NO_VALUE, ""
     mean, low, high = (written(value) for value in (interval.mean, interval.low, interval.high))
-    return mean, "" if low == high else f"{low} to {high}"
+    between = "-" if interval.low >= 0 else " to "  # a dash before a minus cannot be read
+    return mean, "" if low == high else f"{low}{between}{high}"
 
 
 def print_controllers(known: Mapping[str, Mapping[str, Any]]) -> None:
